@@ -1,0 +1,35 @@
+# Everything a stranger needs, one word each. `make help` lists it.
+.DEFAULT_GOAL := help
+PYTHON ?= python3.11
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup train test test-all check bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/installed: requirements.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	touch $@
+
+setup: .venv/installed ## make .venv from requirements.lock
+
+train: setup ## teach the embedded model Countdown (about 10 minutes on 2 cores; ARGS="seed=1" and so on)
+	$(BIN)/python -m r1zero.train $(ARGS)
+
+test: setup ## run the tests
+	$(BIN)/python -m pytest -q $(ARGS)
+
+test-all: setup ## run the tests, slow ones included
+	$(BIN)/python -m pytest -q -m "not gpu" $(ARGS)
+
+check: setup ## formatting, lint, types, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q
+
+clean: ## remove the virtual environment and caches, never runs
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,285 @@
+"""The typed schema of ``conf/``, and every check that one value makes on another.
+
+``trainer`` holds the keys of TRL's ``GRPOConfig``, 1:1; an unknown key is refused with the nearest real one. Everything
+here runs when the config is composed: a run that cannot work ends in its first second, not its first hour.
+"""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+from trl import GRPOConfig
+
+from r1zero.prompts import TEMPLATES
+
+
+@dataclass
+class TaskConfig:
+    """What every task has.
+
+    Attributes:
+        name: Task name, used in metric names.
+        template: A key of ``r1zero.prompts.TEMPLATES``.
+        num_train, num_test: Rows in the training and in the held-out set.
+    """
+
+    name: str = MISSING
+    template: str = MISSING
+    num_train: int = MISSING
+    num_test: int = MISSING
+
+
+@dataclass
+class CountdownConfig(TaskConfig):
+    """Countdown problems: generated, or from a data set when ``source`` is set.
+
+    Attributes:
+        use_all_numbers: Every number exactly once, or each at most once; prompt and judge both follow it.
+        source: A .parquet, .json or .jsonl file or a Hub data set with columns ``nums`` and ``target``.
+        source_split: Split of a Hub data set.
+        seed: Seed of the generator. It is not the run's ``seed``: all runs share one held-out set.
+        num_numbers, number_min, number_max, target_min, target_max, operators, max_intermediate: The generator's
+            ranges, see ``ProblemSpace``.
+    """
+
+    use_all_numbers: bool = MISSING
+    source: str | None = None
+    source_split: str = "train"
+    seed: int = 0
+    num_numbers: list[int] = MISSING
+    number_min: int = MISSING
+    number_max: int = MISSING
+    target_min: int = MISSING
+    target_max: int = MISSING
+    operators: str = "+-*/"
+    max_intermediate: int | None = None
+
+
+@dataclass
+class ModelConfig:
+    """The base model.
+
+    Attributes:
+        name: Label for reports.
+        path: ``nano`` (the embedded model), a local folder, or a Hub name.
+        gguf_package: A Python package that carries the same model as GGUF, used when the Hub cannot be reached.
+        dtype: Type of the trained weights. An AdamW step at lr 1e-6 is below the resolution of bfloat16 weights, so
+            keep float32 (with ``trainer.bf16=true`` for speed) unless DeepSpeed holds float32 master weights.
+        attn_implementation: As in ``from_pretrained``; null lets transformers choose.
+    """
+
+    name: str = MISSING
+    path: str = MISSING
+    gguf_package: str | None = None
+    dtype: str = "float32"
+    attn_implementation: str | None = None
+
+
+@dataclass
+class RewardConfig:
+    """How verdicts become a reward.
+
+    Attributes:
+        weights: Weight of each judge in the reward; a judge with weight 0 is logged but pays nothing.
+        format_partial_credit: The format judge's score in [0, 1] for one answer without the full format.
+    """
+
+    weights: dict[str, float] = MISSING
+    format_partial_credit: float = 0.1
+
+
+@dataclass
+class RolloutConfig:
+    """How completions are sampled: ``native`` (our decode loop) or ``transformers`` (the model's ``generate``)."""
+
+    backend: str = MISSING
+
+
+@dataclass
+class EvalConfig:
+    """Held-out evaluation; how often is ``trainer.eval_steps``.
+
+    Attributes:
+        batch_size: Prompts decoded at once.
+        greedy: Also evaluate greedy decoding.
+    """
+
+    batch_size: int = 256
+    greedy: bool = True
+
+
+@dataclass
+class TrackerConfig:
+    """Where metrics go besides ``metrics.jsonl``.
+
+    Attributes:
+        wandb: Log to Weights & Biases: online when logged in, else offline.
+        project, entity, group, tags: As in ``wandb.init``.
+    """
+
+    wandb: bool = MISSING
+    project: str = "r1zero"
+    entity: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Config:
+    """The root of ``conf/``.
+
+    Attributes:
+        seed: Seed of the run: data order and sampling.
+        run_name: Label for reports and W&B.
+        task, model, reward, rollout, eval, tracker: See their classes.
+        trainer: Keys of TRL's ``GRPOConfig``.
+        deepspeed: A DeepSpeed config; empty for none.
+    """
+
+    seed: int = 0
+    run_name: str = MISSING
+    task: TaskConfig = MISSING
+    model: ModelConfig = MISSING
+    reward: RewardConfig = MISSING
+    rollout: RolloutConfig = MISSING
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    tracker: TrackerConfig = MISSING
+    trainer: dict[str, Any] = field(default_factory=dict)
+    deepspeed: dict[str, Any] = field(default_factory=dict)
+
+
+def register_schema() -> None:
+    """Make the dataclasses known to Hydra as ``schema`` (root) and ``schema/*``, which the YAML files build on."""
+    store = ConfigStore.instance()
+    store.store(name="schema", node=Config)
+    store.store(group="schema/task", name="countdown", node=CountdownConfig)
+    store.store(group="schema", name="model", node=ModelConfig)
+    store.store(group="schema", name="reward", node=RewardConfig)
+    store.store(group="schema", name="rollout", node=RolloutConfig)
+    store.store(group="schema", name="tracker", node=TrackerConfig)
+
+
+# Keys of GRPOConfig that this project sets itself, and where the user sets them instead.
+RESERVED_TRAINER_KEYS = {
+    "output_dir": "hydra.run.dir",
+    "seed": "seed",
+    "data_seed": "seed",
+    "run_name": "run_name",
+    "report_to": "tracker",
+    "project": "tracker.project",
+    "reward_weights": "reward.weights",
+    "deepspeed": "deepspeed",
+    "disable_tqdm": "the terminal (the bar hides when there is none)",
+    "gradient_checkpointing": "trainer.activation_checkpointing, its new name in transformers,",
+    "gradient_checkpointing_kwargs": "trainer.activation_checkpointing_kwargs, its new name in transformers,",
+    "log_completions": "nothing: all completions are always written",
+    "logging_steps": "nothing: every step is always written",
+}
+
+
+def resolve(composed: DictConfig) -> Config:
+    """The typed config, checked.
+
+    Raises:
+        ValueError: A value cannot work; the message gives key = value, why, and what to set.
+    """
+    config = cast(Config, OmegaConf.to_object(composed))
+    refuse_leftovers(OmegaConf.to_container(composed, resolve=True), dataclasses.asdict(config))
+    check_trainer_keys(config.trainer)
+    check_task(config)
+    check_reward(config.reward)
+    check_batch(config.trainer)
+    if config.rollout.backend not in ("native", "transformers"):
+        raise ValueError(f"rollout.backend = {config.rollout.backend}: must be native or transformers.")
+    if config.eval.batch_size < 1:
+        raise ValueError(f"eval.batch_size = {config.eval.batch_size}: must be at least 1.")
+    return config
+
+
+def refuse_leftovers(composed: Any, typed: Any, path: str = "") -> None:
+    """Refuse keys that were forced in with ``+key`` or ``++key`` and would be dropped without a word."""
+    if not isinstance(composed, dict) or not isinstance(typed, dict):
+        return
+    for key, value in composed.items():
+        full = f"{path}.{key}" if path else str(key)
+        if key not in typed:
+            raise ValueError(f"{full} = {value}: {unknown(str(key), list(typed))}")
+        refuse_leftovers(value, typed[key], full)
+
+
+def unknown(key: str, known: list[str]) -> str:
+    """A sentence that says the key is unknown and names the nearest known one."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return "no such key." + (f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(sorted(known))}.")
+
+
+def check_trainer_keys(trainer: dict[str, Any]) -> None:
+    """``trainer`` holds GRPOConfig's keys and none of those set elsewhere."""
+    known = [f.name for f in dataclasses.fields(GRPOConfig) if f.init]
+    for key, value in trainer.items():
+        if key in RESERVED_TRAINER_KEYS:
+            raise ValueError(f"trainer.{key} = {value}: set {RESERVED_TRAINER_KEYS[key]} instead.")
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f" Did you mean 'trainer.{near[0]}'?" if near else ""
+            raise ValueError(f"trainer.{key} = {value}: TRL's GRPOConfig has no such key.{hint}")
+
+
+def check_task(config: Config) -> None:
+    """Sizes, and a template that exists and says what the judge checks."""
+    task = config.task
+    for key in ("num_train", "num_test"):
+        if getattr(task, key) < 1:
+            raise ValueError(f"task.{key} = {getattr(task, key)}: must be at least 1.")
+    if task.template not in TEMPLATES:
+        raise ValueError(f"task.template = {task.template}: must be one of {', '.join(TEMPLATES)}.")
+    if isinstance(task, CountdownConfig) and task.template == "nano" and not task.use_all_numbers:
+        raise ValueError(
+            "task.use_all_numbers = False with task.template = nano: the embedded model's prompt has no words for "
+            "this rule. Set task.use_all_numbers=true, or another model and template."
+        )
+
+
+def check_reward(reward: RewardConfig) -> None:
+    """Weights are not negative and at least one pays."""
+    for name, weight in reward.weights.items():
+        if weight < 0:
+            raise ValueError(f"reward.weights.{name} = {weight}: a weight must not be negative; 0 turns it off.")
+    if not any(reward.weights.values()):
+        raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
+    if not 0 <= reward.format_partial_credit <= 1:
+        raise ValueError(f"reward.format_partial_credit = {reward.format_partial_credit}: must be in [0, 1].")
+
+
+def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
+    """Whole groups fit in a generation batch.
+
+    Raises:
+        ValueError: Names the nearest values that work.
+    """
+    num_generations = trainer.get("num_generations", GRPOConfig.num_generations)
+    if num_generations < 2:
+        raise ValueError(
+            f"trainer.num_generations = {num_generations}: GRPO compares completions of one prompt, and a group of "
+            "one has no advantage. Set it to 2 or more (TinyZero-like runs use 8)."
+        )
+    per_device = trainer.get("per_device_train_batch_size", GRPOConfig.per_device_train_batch_size)
+    steps_key = "steps_per_generation" if trainer.get("steps_per_generation") else "gradient_accumulation_steps"
+    steps = trainer.get(steps_key, GRPOConfig.gradient_accumulation_steps)
+    batch = per_device * steps * num_processes
+    if batch % num_generations:
+        divisors = [n for n in range(2, batch + 1) if batch % n == 0]
+        nearest = sorted(divisors, key=lambda n: abs(n - num_generations))[:2]
+        unit = num_generations // math.gcd(num_generations, steps * num_processes)
+        below, above = per_device // unit * unit, (per_device // unit + 1) * unit
+        batches = " or ".join(str(n) for n in (below, above) if n > 0)
+        raise ValueError(
+            f"trainer.num_generations = {num_generations} does not divide the generation batch of {batch} completions "
+            f"({num_processes} process(es) x trainer.per_device_train_batch_size = {per_device} x trainer.{steps_key} "
+            f"= {steps}), so a group would be cut. Nearest that work: trainer.per_device_train_batch_size={batches}, "
+            f"or trainer.num_generations={' or '.join(map(str, sorted(nearest)))}."
+        )

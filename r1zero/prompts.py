@@ -1,0 +1,88 @@
+"""Prompt templates: how a question is put to the model, and what of the answer the template writes itself.
+
+A template may *prefill* the start of the completion (``<think>``). The judges always read prefill + completion, so a
+format rule means the same under every template. The wording is ours; the structures follow the works named below.
+"""
+
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+# Numbers only, for the embedded model, whose vocabulary has no other words.
+NANO_TEMPLATE = "Numbers: {nums} Target: {target} <think>\n"
+
+_CONVERSATION = (
+    "This is a conversation between a user and an assistant. The user asks a question and the assistant answers it. "
+    "The assistant first works through the problem in its mind, then gives the user the answer."
+)
+_SHOW_WORK = (
+    "Write your reasoning inside <think> </think> tags and the final answer inside <answer> </answer> tags, "
+    "for example <answer> {example} </answer>."
+)
+
+
+@dataclass(frozen=True)
+class Template:
+    """One way to turn a question into a prompt.
+
+    Attributes:
+        text: The prompt, with ``{question}`` and ``{example}``; for a chat template, the user's turn.
+        system: The system turn; a template with one goes through the tokenizer's chat template.
+        opening: Text in front of ``prefill`` that already belongs to the assistant's turn.
+        prefill: The part of the judged text that the prompt already contains.
+    """
+
+    text: str
+    system: str | None = None
+    opening: str = ""
+    prefill: str = ""
+
+
+TEMPLATES = {
+    # The embedded model's own.
+    "nano": Template(text="{question}", prefill="<think>\n"),
+    # TinyZero's `base` (examples/data_preprocess/countdown.py): a dialogue in plain text, <think> prefilled.
+    "tinyzero_base": Template(
+        text=f"{_CONVERSATION}\nUser: {{question}} {_SHOW_WORK}\nAssistant: ",
+        opening="Let me work this out step by step.\n",
+        prefill="<think>",
+    ),
+    # TinyZero's `qwen-instruct`: the same through the tokenizer's chat template.
+    "tinyzero_chat": Template(
+        system="You are a helpful assistant. You first think about the problem, then give the user the answer.",
+        text=f"{{question}} {_SHOW_WORK}",
+        opening="Let me work this out step by step.\n",
+        prefill="<think>",
+    ),
+    # DeepSeek-R1-Zero (arXiv 2501.12948, table 1): the tags are described, nothing is prefilled.
+    "r1_zero": Template(
+        text=(
+            f"{_CONVERSATION} The reasoning is enclosed in <think> </think> tags and the answer in <answer> </answer> "
+            "tags: <think> reasoning here </think> <answer> answer here </answer>. User: {question} Assistant:"
+        ),
+    ),
+}
+
+
+def render(template: Template, question: str, example: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The whole prompt for ``question``, prefill included.
+
+    Raises:
+        ValueError: The template is for chat models and the tokenizer has no chat template.
+    """
+    text = template.text.format(question=question, example=example)
+    if template.system is not None:
+        if tokenizer.chat_template is None:
+            raise ValueError(
+                f"task.template needs a chat template and the tokenizer of {tokenizer.name_or_path!r} has none: "
+                "use a template for base models, such as task.template=tinyzero_base."
+            )
+        turns = [{"role": "system", "content": template.system}, {"role": "user", "content": text}]
+        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+    return text + template.opening + template.prefill
+
+
+def encode(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of ``prompt``; a beginning-of-text token that the chat template already wrote is not doubled."""
+    has_bos = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
+    return tokenizer(prompt, add_special_tokens=not has_bos)["input_ids"]

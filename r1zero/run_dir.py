@@ -1,0 +1,64 @@
+"""A run directory: made once, never reused, and enough to tell later what was run."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+import yaml
+
+from r1zero.config import Config
+
+
+def claim_run_dir(path: Path, config: Config) -> None:
+    """Write ``config.yaml`` and ``environment.json`` into ``path``, which must not hold a run yet.
+
+    Raises:
+        ValueError: ``path`` already holds a run, or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with (path / "config.yaml").open("x", encoding="utf-8") as file:
+            yaml.safe_dump(asdict(config), file, sort_keys=False)
+    except FileExistsError as error:
+        if not path.is_dir():
+            raise ValueError(f"hydra.run.dir = {path}: a file of that name is in the way.") from error
+        raise ValueError(
+            f"hydra.run.dir = {path}: holds a run already, and a run is never overwritten. Set another hydra.run.dir, "
+            "leave it unset for a new dated folder, or delete this one."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"hydra.run.dir = {path}: cannot be written ({error.strerror}). Set hydra.run.dir to a writable folder."
+        ) from error
+    (path / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+
+
+def environment() -> dict[str, str | bool | int | None]:
+    """What ran where: commit, versions, device, command."""
+    status = git("status", "--porcelain")
+    return {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(status) if status is not None else None,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "transformers", "trl", "deepspeed", "hydra-core")},
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "cpu_cores": os.cpu_count(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def git(*arguments: str) -> str | None:
+    """Output of a git command on this source tree; None outside a repository or without git."""
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

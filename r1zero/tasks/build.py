@@ -1,0 +1,25 @@
+"""From a task's config to the task."""
+
+from transformers import PreTrainedTokenizerBase
+
+from r1zero.config import Config, CountdownConfig
+from r1zero.tasks import Task
+from r1zero.tasks.countdown import build_countdown
+
+
+def build_task(config: Config, tokenizer: PreTrainedTokenizerBase) -> Task:
+    """The task that ``config.task`` describes; the type of its config says which.
+
+    Raises:
+        ValueError: Bad data, or a reward weight for a judge that the task does not have.
+    """
+    if isinstance(config.task, CountdownConfig):
+        task = build_countdown(config.task, config.reward, tokenizer)
+    else:
+        raise ValueError(f"task: no builder for {type(config.task).__name__}.")
+    for name in config.reward.weights:
+        if name not in task.judges:
+            raise ValueError(
+                f"reward.weights.{name}: task {task.name!r} has no such judge; it has {', '.join(task.judges)}."
+            )
+    return task

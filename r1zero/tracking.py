@@ -1,0 +1,99 @@
+"""Where metrics go: ``metrics.jsonl`` always, Weights & Biases by config, and a progress bar."""
+
+import json
+import logging
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from r1zero.config import Config
+
+log = logging.getLogger(__name__)
+
+
+class MetricsFile:
+    """``metrics.jsonl``: one flat JSON object a step. Metrics that come later for the same step join its line."""
+
+    def __init__(self, path: Path) -> None:
+        self.file = path.open("x", encoding="utf-8")
+        self.row: dict[str, Any] = {}
+        self.row_start = 0
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Write ``metrics`` of ``step``; a number that JSON cannot hold (NaN, infinity) becomes null."""
+        if self.row.get("step") == step:
+            self.file.seek(self.row_start)
+            self.file.truncate()
+        else:
+            self.row, self.row_start = {"step": step}, self.file.tell()
+        self.row |= {key: value if math.isfinite(value) else None for key, value in metrics.items()}
+        self.file.write(json.dumps(self.row) + "\n")
+        self.file.flush()
+
+
+class Tracker:
+    """Sends each step's metrics to the file, to W&B and to the progress bar."""
+
+    def __init__(self, config: Config, run_dir: Path, num_steps: int) -> None:
+        self.task_name = config.task.name
+        self.metrics = MetricsFile(run_dir / "metrics.jsonl")
+        self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None
+        self.accuracy = math.nan
+        self.bar = tqdm(total=num_steps, desc=config.run_name, unit="step", dynamic_ncols=True)
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Record ``metrics`` of ``step``."""
+        self.metrics.write(step, metrics)
+        if self.wandb is not None:
+            self.wandb.log(metrics, step=step)
+        self.accuracy = metrics.get(f"eval/{self.task_name}/accuracy", self.accuracy)
+        self.bar.update(step - self.bar.n)
+        shown = {"acc": f"{self.accuracy:.3f}"}
+        for label, key, form in (
+            ("reward", "reward", ".3f"),
+            ("len", "completions/mean_length", ".0f"),
+            ("tok/s", "perf/tokens_per_s", ".0f"),
+        ):
+            value = self.metrics.row.get(key)
+            if value is not None:
+                shown[label] = format(value, form)
+        self.bar.set_postfix(shown)
+
+    def note(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self.bar.write(text)
+
+    def finish(self) -> None:
+        """Close everything; without it, W&B would join the next run in this process to this one."""
+        self.bar.close()
+        self.metrics.file.close()
+        if self.wandb is not None:
+            self.wandb.finish(quiet=True)
+
+
+def start_wandb(config: Config, run_dir: Path) -> Any:
+    """A W&B run: online when logged in, else offline; None, with a warning, when neither can start."""
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off", init_timeout=30)
+    logged_in = wandb.api.api_key is not None
+    for mode in ("online", "offline") if logged_in else ("offline",):
+        try:
+            return wandb.init(
+                project=config.tracker.project,
+                entity=config.tracker.entity,
+                group=config.tracker.group,
+                tags=config.tracker.tags or None,
+                name=config.run_name,
+                config=asdict(config),
+                dir=run_dir,
+                mode=mode,
+                settings=settings,
+            )
+        except (wandb.Error, OSError) as error:
+            log.warning("W&B could not start %s (%s).", mode, error)
+    log.warning("Going on without W&B; metrics.jsonl has everything.")
+    return None

@@ -1,0 +1,95 @@
+"""Train a base model to reason: ``python -m r1zero.train [+experiment=NAME] [key=value ...]``.
+
+``run`` is the map of the project: from the composed config to the report in seven calls.
+"""
+
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from r1zero.config import Config, register_schema, resolve
+from r1zero.models import load_model, load_tokenizer
+from r1zero.report import before_after_table, write_report
+from r1zero.run_dir import claim_run_dir
+from r1zero.tasks.build import build_task
+from r1zero.tracking import Tracker
+from r1zero.trainer import R1ZeroTrainer, grpo_config
+
+INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+def run(composed: DictConfig) -> None:
+    """One training run, from config to report."""
+    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    try:
+        config = resolve(composed)
+        args = grpo_config(config, run_dir)
+        tokenizer = load_tokenizer(config.model)
+        task = build_task(config, tokenizer)
+        model = load_model(config.model)
+        claim_run_dir(run_dir, config)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    tracker = Tracker(config, run_dir, args.max_steps)
+    trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
+    try:
+        interrupted = fit(trainer)
+    finally:
+        tracker.finish()
+    show(run_dir)
+    if interrupted:
+        sys.exit(INTERRUPTED)
+
+
+def fit(trainer: R1ZeroTrainer) -> bool:
+    """Train, evaluate at the end, save to ``checkpoints/final``; True when Ctrl-C ended it early."""
+    interrupted = False
+    try:
+        trainer.train()
+        if trainer.last_evaluated != trainer.state.global_step:
+            trainer.evaluate()
+    except KeyboardInterrupt:
+        interrupted = True
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # saving is short; a second Ctrl-C must not tear it
+        trainer.tracker.note(f"Interrupted after step {trainer.state.global_step}: saving and reporting.")
+    trainer.save_model(str(trainer.run_dir / "checkpoints" / "final"))
+    return interrupted
+
+
+def show(run_dir: Path) -> None:
+    """Write the report; print the before/after table and where everything is."""
+    report = write_report(run_dir)
+    print(before_after_table(run_dir))
+    for label, path in (
+        ("report", report),
+        ("curve", run_dir / "curve.png"),
+        ("checkpoint", run_dir / "checkpoints" / "final"),
+        ("metrics", run_dir / "metrics.jsonl"),
+    ):
+        print(f"{label:<10} {path}")
+
+
+def main() -> None:
+    """The command line. Errors in the config end in one message, not in a trace."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
+    register_schema()
+    try:
+        hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        if any(frame.name == "run" and frame.filename == __file__ for frame in traceback.extract_tb(error.__traceback__)):
+            raise
+        sys.exit(f"error: hydra.run.dir: cannot make {error.filename} ({error.strerror}). Set a writable hydra.run.dir.")
+
+
+if __name__ == "__main__":
+    main()

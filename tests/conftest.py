@@ -1,0 +1,92 @@
+"""Fixtures: a tiny random model, and a trainer around it whose completions a test can fix."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from r1zero.config import Config, register_schema, resolve
+from r1zero.nano.tokenizer import build_tokenizer
+from r1zero.tasks import Task
+from r1zero.tracking import Tracker
+from r1zero.trainer import R1ZeroTrainer, grpo_config
+from rewards import Outcome, Verdict
+
+torch.set_num_threads(2)
+
+
+def compose_config(*overrides: str) -> Config:
+    """The resolved config of a command line."""
+    register_schema()
+    with initialize_config_module(version_base="1.3", config_module="conf"):
+        return resolve(compose("train", overrides=list(overrides)))
+
+
+@pytest.fixture(scope="session")
+def tokenizer() -> PreTrainedTokenizerFast:
+    """The embedded model's tokenizer."""
+    return build_tokenizer()
+
+
+@pytest.fixture
+def tiny_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    """A random two-layer model with grouped-query attention, in float32."""
+    torch.manual_seed(0)
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=32,
+            intermediate_size=48,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+            initializer_range=0.3,  # far from uniform, so that mistakes show
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    ).eval()
+
+
+def first_number_judge(text: str, row: Any) -> Verdict:
+    """Pays 1.0 for a completion that starts with the target, 0.0 for another; 13 cannot be judged."""
+    first = text.removeprefix(row["prefill"]).split()[0]
+    if first == "13":
+        return Verdict(None, Outcome.UNGRADEABLE, "thirteen")
+    return Verdict(float(first == str(row["target"])), Outcome.CORRECT if first == str(row["target"]) else Outcome.WRONG)
+
+
+@pytest.fixture
+def make_trainer(
+    tmp_path: Path, tiny_model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> Callable[..., R1ZeroTrainer]:
+    """Builds a trainer on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys."""
+    made: list[Tracker] = []
+
+    def make(cls: type = R1ZeroTrainer, **trainer: Any) -> R1ZeroTrainer:
+        keys = {
+            "num_generations": 4,
+            "per_device_train_batch_size": 8,
+            "gradient_accumulation_steps": 2,
+            "max_completion_length": 12,
+            "max_steps": 1,
+            "learning_rate": 1e-2,
+            "eval_strategy": "no",
+        } | trainer
+        config = compose_config("tracker=none", *(f"++trainer.{key}={value}" for key, value in keys.items()))
+        rows = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)]
+        task = Task("toy", rows, rows, {"toy": first_number_judge}, "toy")
+        config.reward.weights = {"toy": 1.0}
+        run_dir = tmp_path / str(len(made))
+        run_dir.mkdir()
+        tracker = Tracker(config, run_dir, 1)
+        made.append(tracker)
+        return cls(config, grpo_config(config, run_dir), task, tiny_model, tokenizer, run_dir, tracker)
+
+    yield make
+    for tracker in made:
+        tracker.finish()

@@ -1,0 +1,96 @@
+"""Every experiment composes and validates; every wrong value ends in a message that says what to set."""
+
+from pathlib import Path
+
+import pytest
+from hydra.errors import HydraException
+
+from conftest import compose_config
+from r1zero.config import CountdownConfig
+from r1zero.trainer import grpo_config
+
+CONF = Path(__file__).parent.parent / "conf"
+EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
+CPU = ("++trainer.bf16=false", "++trainer.use_cpu=true", "deepspeed=none")
+
+
+def test_the_experiments_that_the_readme_promises_exist() -> None:
+    assert {"tinyzero_3b", "tinyzero_0_5b", "countdown_smollm2_135m"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_every_experiment_composes_and_trl_accepts_its_keys(experiment: str, tmp_path: Path) -> None:
+    config = compose_config(f"+experiment={experiment}", *CPU)
+    args = grpo_config(config, tmp_path)
+    assert args.num_generations == config.trainer["num_generations"]
+    assert args.output_dir == str(tmp_path / "checkpoints")
+    assert f"python -m r1zero.train +experiment={experiment}" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+
+
+@pytest.mark.parametrize("group", ["task", "model", "reward", "trainer", "rollout", "deepspeed", "tracker"])
+def test_every_choice_of_every_group_composes(group: str) -> None:
+    for path in (CONF / group).glob("*.yaml"):
+        compose_config(f"{group}={path.stem}", *(() if group == "trainer" else CPU[:2]))
+
+
+def test_the_default_is_the_embedded_model_on_countdown(tmp_path: Path) -> None:
+    config = compose_config()
+    assert isinstance(config.task, CountdownConfig)
+    assert (config.model.path, config.task.template, config.seed) == ("nano", "nano", 0)
+    assert grpo_config(config, tmp_path).eval_on_start
+
+
+def test_the_deepspeed_group_reaches_trl() -> None:
+    for name, stage in (("zero1", 1), ("zero2", 2), ("zero2_offload", 2), ("zero3", 3), ("zero3_offload", 3)):
+        deepspeed = compose_config(f"deepspeed={name}").deepspeed
+        assert deepspeed["zero_optimization"]["stage"] == stage
+        assert deepspeed["train_batch_size"] == "auto"
+        assert ("offload_optimizer" in deepspeed["zero_optimization"]) == name.endswith("offload")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+trainer.learning_rat=1", "trainer.learning_rat = 1: .*Did you mean 'trainer.learning_rate'"),
+        ("+trainer.zzz=1", "trainer.zzz = 1: TRL's GRPOConfig has no such key"),
+        ("+trainer.seed=1", "set seed instead"),
+        ("+trainer.report_to=wandb", "set tracker instead"),
+        ("+trainer.gradient_checkpointing=true", "set trainer.activation_checkpointing"),
+        ("+rewards.weights.format=1", "rewards = .*Did you mean 'reward'"),
+        ("++task.number_maximum=5", "task.number_maximum = 5: no such key. Did you mean 'number_max'"),
+        ("trainer.num_generations=1", "a group of one has no advantage"),
+        ("trainer.num_generations=7", "Nearest that work: .*num_generations=4 or 8"),
+        ("trainer.per_device_train_batch_size=3", "Nearest that work: .*batch_size=2 or 4"),
+        ("task.template=zero", "task.template = zero: must be one of nano"),
+        ("task.use_all_numbers=false", "the embedded model's prompt has no words"),
+        ("task.num_test=0", "task.num_test = 0: must be at least 1"),
+        ("reward.weights.countdown=-1", "must not be negative"),
+        ("reward.weights.countdown=0", "nothing pays"),
+        ("reward.format_partial_credit=2", r"must be in \[0, 1\]"),
+        ("rollout.backend=fast", "must be native or transformers"),
+        ("eval.batch_size=0", "eval.batch_size = 0"),
+    ],
+)
+def test_a_wrong_value_says_what_to_set(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("+experiment=tinyzero_4b", "tinyzero_3b"),  # lists those that exist
+        ("modle=nano", "modle"),
+        ("seed=abc", "abc"),
+        ("task.num_test=many", "many"),
+        ("model=gpt", "qwen2_5_3b"),
+    ],
+)
+def test_hydra_refuses_unknown_names_and_wrong_types(override: str, message: str) -> None:
+    with pytest.raises(HydraException, match=message):
+        compose_config(override)
+
+
+def test_suggested_batches_work() -> None:
+    compose_config("trainer.num_generations=4")
+    compose_config("trainer.per_device_train_batch_size=2")

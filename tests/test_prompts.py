@@ -1,0 +1,76 @@
+"""Every template with every judge: a right completion earns full marks, whatever the template prefills."""
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from conftest import compose_config
+from r1zero.prompts import TEMPLATES, encode
+from r1zero.tasks.countdown import build_countdown
+
+CHAT = "{% for m in messages %}<bos>{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
+
+
+@pytest.fixture
+def text_tokenizer() -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer that can write any text, with a chat template that starts with <bos>."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    vocabulary = {token: i for i, token in enumerate(["<bos>", "<eos>", *sorted(alphabet)])}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<bos>", eos_token="<eos>")
+    tokenizer.chat_template = CHAT
+    return tokenizer
+
+
+@pytest.mark.parametrize("template", list(TEMPLATES))
+@pytest.mark.parametrize("use_all", [True, False])
+def test_every_judge_on_every_template(
+    template: str, use_all: bool, text_tokenizer: PreTrainedTokenizerFast, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    if template == "nano" and not use_all:
+        pytest.skip("the embedded model's prompt has no words for it; config refuses it, see test_config.py")
+    config = compose_config(f"task.template={template}", f"task.use_all_numbers={use_all}", "task.num_train=1")
+    config.task.num_test = 1
+    task = build_countdown(config.task, config.reward, tokenizer if template == "nano" else text_tokenizer)
+    row = task.test[0]
+    row |= {"nums": [1, 2, 3], "target": 9}
+    opener = "" if "<think>" in row["prefill"] else "<think> "
+    right = f"{opener}1 + 2 = 3 , 3 * 3 = 9 </think> <answer> (1 + 2) * 3 </answer>"
+    wrong = f"{opener}guess </think> <answer> 1 + 2 + 3 </answer>"
+    for completion, countdown, format_score in ((right, 1.0, 1.0), (wrong, 0.0, 1.0), ("no idea", 0.0, 0.0)):
+        assert task.judges["countdown"](row["prefill"] + completion, row).score == countdown
+        assert task.judges["format"](row["prefill"] + completion, row).score == format_score
+    assert row["prompt"].endswith(row["prefill"])
+
+
+@pytest.mark.parametrize(("use_all", "rule"), [(True, "every number exactly once"), (False, "at most once")])
+def test_prompt_and_judge_follow_the_same_rule(
+    use_all: bool, rule: str, text_tokenizer: PreTrainedTokenizerFast
+) -> None:
+    config = compose_config("task=countdown", f"task.use_all_numbers={use_all}", "task.num_train=1", "task.num_test=1")
+    task = build_countdown(config.task, config.reward, text_tokenizer)
+    row = task.test[0] | {"nums": [1, 2, 3], "target": 3}
+    assert rule in row["prompt"]
+    verdict = task.judges["countdown"]("<think>x</think> <answer>1 + 2</answer>", row)
+    assert verdict.score == (0.0 if use_all else 1.0)
+
+
+def test_a_bos_written_by_the_chat_template_is_not_doubled(text_tokenizer: PreTrainedTokenizerFast) -> None:
+    assert encode("<bos>user: hi", text_tokenizer)[:2].count(0) == 1
+    assert encode("User: hi", text_tokenizer)[0] == 0
+
+
+def test_a_chat_template_without_a_chat_model_says_what_to_set(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = compose_config("task=countdown", "task.template=tinyzero_chat", "task.num_train=1", "task.num_test=1")
+    with pytest.raises(ValueError, match="use a template for base models"):
+        build_countdown(config.task, config.reward, tokenizer)
+
+
+def test_a_prompt_the_tokenizer_cannot_write_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
+    config = compose_config("task.number_min=201", "task.number_max=300", "task.target_max=900", "task.max_intermediate=900")
+    with pytest.raises(ValueError, match="integers 0 to 200"):
+        build_countdown(config.task, config.reward, tokenizer)

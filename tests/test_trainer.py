@@ -1,0 +1,238 @@
+"""The gradient: numbers worked by hand, and the same weights as TRL's own trainer whatever we save in work."""
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from trl import GRPOTrainer
+
+from r1zero.rollout import Completion
+from r1zero.trainer import R1ZeroTrainer, by_length
+
+EOS = 2
+
+
+class PaddedTrainer(R1ZeroTrainer):
+    """Ours without the regrouping by length: TRL's micro-batches."""
+
+    _prepare_inputs = GRPOTrainer._prepare_inputs
+
+
+def canned(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int]) -> None:
+    """Fix the completions: ``right`` says which start with the target (None: with 13, which cannot be judged)."""
+    rows = trainer.task.train
+
+    def sample_ids(prompts: list[list[int]], keys: list[str], sampling: Any) -> list[Completion]:
+        completions = []
+        for row, prompt in enumerate(prompts):
+            target = next(r["target"] for r in rows if trainer.tokenizer(r["prompt"])["input_ids"] == prompt)
+            first = {True: target, False: 99, None: 13}[right[row % len(right)]]
+            body = [(37 * row + 11 * i) % 150 + 30 for i in range(lengths[row % len(lengths)] - 2)]
+            ids = trainer.tokenizer(str(first), add_special_tokens=False)["input_ids"] + body + [EOS]
+            completions.append(Completion(ids, [0.0] * len(ids), False))
+        return completions
+
+    trainer.sample_ids = sample_ids
+
+
+def trained_weights(trainer: R1ZeroTrainer) -> dict[str, torch.Tensor]:
+    """The weights after ``trainer.train()``."""
+    trainer.train()
+    return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
+
+
+def advantages_of(trainer: R1ZeroTrainer) -> list[float]:
+    """The advantages that were used, in prompt order, from the file of completions."""
+    frame = pd.read_parquet(trainer.run_dir / "completions" / "train_00001.parquet")
+    return frame["advantage"].tolist()
+
+
+def test_advantages_by_hand(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """Rewards 1 0 0 0: mean 0.25, sample std 0.5; (1 - 0.25) / (0.5 + 1e-4) = 1.4997, -0.25 / 0.5001 = -0.4999."""
+    trainer = make_trainer()
+    canned(trainer, [True, False, False, False], [5])
+    trainer.train()
+    assert advantages_of(trainer)[:4] == pytest.approx([1.4997, -0.4999, -0.4999, -0.4999], abs=1e-4)
+
+
+def test_advantages_without_scaling_are_reward_minus_mean(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """Dr. GRPO (arXiv 2503.20783): rewards 1 1 0 0, mean 0.5, nothing divides."""
+    trainer = make_trainer(scale_rewards="none", loss_type="dr_grpo")
+    canned(trainer, [True, True, False, False], [5])
+    trainer.train()
+    assert advantages_of(trainer)[:4] == pytest.approx([0.5, 0.5, -0.5, -0.5])
+
+
+def test_an_ungradeable_completion_leaves_the_baseline(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """Rewards 1 0 None 0: mean 1/3 and sample std sqrt(1/3) = 0.5774 over three; the fourth moves nothing.
+
+    (1 - 1/3) / 0.5775 = 1.1545; (0 - 1/3) / 0.5775 = -0.5772. With None as 0 they would be 1.4997 and -0.4999.
+    """
+    trainer = make_trainer()
+    canned(trainer, [True, False, None, False], [5])
+    trainer.train()
+    assert advantages_of(trainer)[:4] == pytest.approx([1.1545, -0.5772, 0.0, -0.5772], abs=1e-4)
+    frame = pd.read_parquet(trainer.run_dir / "completions" / "train_00001.parquet")
+    assert frame["toy/outcome"][2] == "UNGRADEABLE"
+    assert pd.isna(frame["toy/score"][2])
+
+
+def loss_inputs(trainer: R1ZeroTrainer, ratio: float | None) -> dict[str, Any]:
+    """Two rows of 2 and 4 completion tokens, advantages 1 and -1; ``ratio`` is new over old probability."""
+    prompt = torch.tensor([[1, 30], [1, 31]])
+    completion = torch.tensor([[40, EOS, 0, 0], [41, 42, 43, EOS]])
+    mask = torch.tensor([[1, 1, 0, 0], [1, 1, 1, 1]])
+    inputs = {
+        "prompt_ids": prompt,
+        "prompt_mask": torch.ones_like(prompt),
+        "completion_ids": completion,
+        "completion_mask": mask,
+        "advantages": torch.tensor([1.0, -1.0]),
+        "num_items_in_batch": mask.sum(),
+    }
+    if ratio is not None:
+        with torch.no_grad():
+            new, _, _ = trainer._get_per_token_logps_and_entropies(
+                trainer.model, torch.cat([prompt, completion], 1), torch.cat([torch.ones_like(prompt), mask], 1), 4
+            )
+        inputs["old_per_token_logps"] = new - torch.tensor(ratio).log()
+    return inputs
+
+
+@pytest.mark.parametrize(
+    ("loss_type", "ratio", "expected"),
+    [
+        # Ratio 1, so a token costs -A. dapo: (2 x -1 + 4 x 1) / 6 tokens.
+        ("dapo", None, 2 / 6),
+        # grpo: mean over rows of the row's mean: (-1 + 1) / 2.
+        ("grpo", None, 0.0),
+        # dr_grpo: the sum over (2 rows x 12 tokens, the longest allowed): (-2 + 4) / 24.
+        ("dr_grpo", None, 2 / 24),
+        # Ratio 1.5, clipped to 1.2 where A > 0 (min takes the smaller gain): row 1 costs -1.2 a token, row 2 +1.5.
+        ("dapo", 1.5, (2 * -1.2 + 4 * 1.5) / 6),
+        ("grpo", 1.5, (-1.2 + 1.5) / 2),
+        ("dr_grpo", 1.5, (2 * -1.2 + 4 * 1.5) / 24),
+        # Ratio 0.5: not clipped where A > 0 (-0.5 a token); clipped to 0.8 where A < 0 (+0.8).
+        ("dapo", 0.5, (2 * -0.5 + 4 * 0.8) / 6),
+        ("grpo", 0.5, (-0.5 + 0.8) / 2),
+        ("dr_grpo", 0.5, (2 * -0.5 + 4 * 0.8) / 24),
+    ],
+)
+def test_losses_by_hand(
+    make_trainer: Callable[..., R1ZeroTrainer], loss_type: str, ratio: float | None, expected: float
+) -> None:
+    trainer = make_trainer(loss_type=loss_type, gradient_accumulation_steps=1, per_device_train_batch_size=16)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    loss = trainer._compute_loss(trainer.model, loss_inputs(trainer, ratio))
+    assert loss.item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_first_step_has_ratio_one(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """Sampling log-probs of our rollouts against the training forward: what vLLM users see as mismatch is zero here."""
+    trainer = make_trainer(temperature=0.8)
+    trainer.model.train()
+    batch = next(iter(trainer.get_train_dataloader()))
+    inputs = trainer._prepare_inputs(batch)
+    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+    mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+    with torch.no_grad():
+        now, _, _ = trainer._get_per_token_logps_and_entropies(
+            trainer.model, ids, mask, inputs["completion_ids"].size(1)
+        )
+    ratio = (now - inputs["sampling_per_token_logps"]).exp()[inputs["completion_mask"].bool()]
+    torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
+
+
+LENGTHS = [3, 12, 5, 7, 9, 4, 3, 11, 6, 12, 3, 8, 10, 4, 5, 3]
+RIGHT = [True, False, False, True, False, True, True, True, False, False, False, True, True, False, True, False]
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo"])
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_same_weights_as_trl_without_regrouping(
+    make_trainer: Callable[..., R1ZeroTrainer], loss_type: str, beta: float
+) -> None:
+    weights = []
+    for cls in (PaddedTrainer, R1ZeroTrainer):
+        trainer = make_trainer(cls, loss_type=loss_type, beta=beta, max_steps=2)
+        start = copy.deepcopy(trainer.model.state_dict())
+        canned(trainer, RIGHT, LENGTHS)
+        weights.append(trained_weights(trainer))
+        trainer.model.load_state_dict(start)
+    moved = max((weights[1][name] - start[name]).abs().max() for name in weights[1])
+    assert moved > 1e-3
+    for name, weight in weights[0].items():
+        torch.testing.assert_close(weights[1][name], weight, atol=2e-6, rtol=0)
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo"])
+def test_the_micro_batch_split_does_not_change_the_weights(
+    make_trainer: Callable[..., R1ZeroTrainer], loss_type: str
+) -> None:
+    weights = []
+    for per_device, accumulation in ((16, 1), (8, 2), (4, 4)):
+        trainer = make_trainer(
+            loss_type=loss_type, per_device_train_batch_size=per_device, gradient_accumulation_steps=accumulation
+        )
+        start = copy.deepcopy(trainer.model.state_dict())
+        canned(trainer, RIGHT, LENGTHS)
+        weights.append(trained_weights(trainer))
+        trainer.model.load_state_dict(start)
+    for other in weights[1:]:
+        for name, weight in weights[0].items():
+            torch.testing.assert_close(other[name], weight, atol=2e-6, rtol=0)
+
+
+def test_padding_does_not_change_the_loss(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    trainer = make_trainer(gradient_accumulation_steps=1, per_device_train_batch_size=16)
+    trainer.model.train()
+    trainer.current_gradient_accumulation_steps = 1
+    inputs = loss_inputs(trainer, None)
+    padded = dict(inputs)
+    for key, fill in (("prompt_ids", 0), ("prompt_mask", 0)):
+        padded[key] = torch.nn.functional.pad(inputs[key], (3, 0), value=fill)
+    for key, fill in (("completion_ids", 0), ("completion_mask", 0)):
+        padded[key] = torch.nn.functional.pad(inputs[key], (0, 5), value=fill)
+    losses = [trainer._compute_loss(trainer.model, batch) for batch in (inputs, padded)]
+    gradients = []
+    for loss in losses:
+        trainer.model.zero_grad()
+        loss.backward()
+        gradients.append([p.grad.clone() for p in trainer.model.parameters()])
+    torch.testing.assert_close(losses[0], losses[1])
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+def test_by_length_keeps_every_row_whole() -> None:
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(1, 9, (12,), generator=generator)
+    mask = (torch.arange(9) < lengths[:, None]).long()
+    ids = torch.arange(12)[:, None] * 100 + torch.arange(9)
+    whole = {
+        "prompt_ids": torch.arange(12)[:, None].expand(-1, 4).contiguous(),
+        "prompt_mask": torch.tensor([0, 1, 1, 1]).expand(12, -1).contiguous(),
+        "completion_ids": ids * mask,
+        "completion_mask": mask,
+        "advantages": torch.arange(12.0),
+        "num_items_in_batch": mask.sum(),
+    }
+    batches = [
+        {key: value[i * 3 : i * 3 + 3] if value.dim() else value for key, value in whole.items()} for i in range(4)
+    ]
+    regrouped = by_length(batches, window=2)
+    assert [len(batch["advantages"]) for batch in regrouped] == [3, 3, 3, 3]
+    for half in (0, 1):  # rows stay within their optimizer step
+        rows = torch.cat([batch["advantages"] for batch in regrouped[2 * half : 2 * half + 2]])
+        assert sorted(rows.tolist()) == list(range(6 * half, 6 * half + 6))
+    for batch in regrouped:
+        assert batch["prompt_ids"].size(1) == 3
+        assert batch["completion_ids"].size(1) == batch["completion_mask"].sum(1).max()
+        for row, index in enumerate(batch["advantages"].int().tolist()):
+            length = lengths[index]
+            assert batch["completion_ids"][row, :length].tolist() == ids[index, :length].tolist()
+            assert batch["prompt_ids"][row, 0] == index
