@@ -71,7 +71,7 @@ class Tracker:
         self.bar.close()
         self.metrics.file.close()
         if self.wandb is not None:
-            self.wandb.finish(quiet=True)
+            self.wandb.finish()
 
 
 def start_wandb(config: Config, run_dir: Path) -> Any:
@@ -79,7 +79,7 @@ def start_wandb(config: Config, run_dir: Path) -> Any:
     import wandb
 
     settings = wandb.Settings(silent=True, console="off", init_timeout=30)
-    logged_in = wandb.api.api_key is not None
+    logged_in = wandb.login(prompt=False, verify=False)
     for mode in ("online", "offline") if logged_in else ("offline",):
         try:
             return wandb.init(

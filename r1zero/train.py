@@ -3,13 +3,16 @@
 ``run`` is the map of the project: from the composed config to the report in seven calls.
 """
 
+import logging
 import os
 import signal
 import sys
 import traceback
+import warnings
 from pathlib import Path
 
 import hydra
+import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -77,9 +80,18 @@ def show(run_dir: Path) -> None:
         print(f"{label:<10} {path}")
 
 
+def quiet() -> None:
+    """Keep the terminal for the progress bar: notices that a user of this command can do nothing about are left out."""
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl")
+    transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+
+
 def main() -> None:
     """The command line. Errors in the config end in one message, not in a trace."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
+    quiet()
     register_schema()
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()

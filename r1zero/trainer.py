@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
@@ -87,6 +87,7 @@ class R1ZeroTrainer(GRPOTrainer):
             processing_class=tokenizer,
             rollout_func=rollout,
         )
+        self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.config, self.task, self.tokenizer = config, task, tokenizer
         self.run_dir, self.tracker = run_dir, tracker
         self.sampling = Sampling(

@@ -41,5 +41,5 @@ def test_wandb_goes_offline_when_not_logged_in(tmp_path: Path, monkeypatch: pyte
         assert run.offline
         assert run.config["task"]["name"] == "countdown"
     finally:
-        run.finish(quiet=True)
+        run.finish()
     assert list((tmp_path / "wandb").glob("offline-run-*"))

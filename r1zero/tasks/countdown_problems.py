@@ -6,6 +6,7 @@ one of them, and a draw that belongs to the other is redrawn.
 """
 
 import hashlib
+import itertools
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,9 @@ Split = Literal["train", "test"]
 
 # One key in eight is held out: enough problems to evaluate on, few enough to leave the training set rich.
 HELD_OUT_BUCKETS = 8
+
+# So many draws in a row without a new problem mean that the space is as good as exhausted.
+MAX_REPEATS = 1000
 
 
 @dataclass(frozen=True)
@@ -125,16 +129,18 @@ def problems(seed: int, split: Split, count: int, space: ProblemSpace) -> Iterat
         ValueError: The space holds too few distinct problems.
     """
     seen: set[tuple[tuple[int, ...], int]] = set()
-    index = 0
-    while len(seen) < count:
-        if index > 50 * count + 1000:
+    last_new = 0
+    for index in itertools.count():
+        if len(seen) == count:
+            return
+        if index - last_new > MAX_REPEATS:
             raise ValueError(
                 f"Only {len(seen)} distinct {split} problems found for {count} wanted in {space}: "
                 "ask for fewer or widen the ranges."
             )
         drawn = problem(seed, split, index, space)
-        index += 1
         key = (tuple(sorted(drawn.nums)), drawn.target)
         if key not in seen:
             seen.add(key)
+            last_new = index
             yield drawn
