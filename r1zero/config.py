@@ -261,15 +261,16 @@ def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
     Raises:
         ValueError: Names the nearest values that work.
     """
-    num_generations = trainer.get("num_generations", GRPOConfig.num_generations)
+    given = {"num_generations": 8, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1} | trainer
+    num_generations: int = given["num_generations"]
     if num_generations < 2:
         raise ValueError(
             f"trainer.num_generations = {num_generations}: GRPO compares completions of one prompt, and a group of "
             "one has no advantage. Set it to 2 or more (TinyZero-like runs use 8)."
         )
-    per_device = trainer.get("per_device_train_batch_size", GRPOConfig.per_device_train_batch_size)
-    steps_key = "steps_per_generation" if trainer.get("steps_per_generation") else "gradient_accumulation_steps"
-    steps = trainer.get(steps_key, GRPOConfig.gradient_accumulation_steps)
+    per_device: int = given["per_device_train_batch_size"]
+    steps_key = "steps_per_generation" if given.get("steps_per_generation") else "gradient_accumulation_steps"
+    steps: int = given[steps_key]
     batch = per_device * steps * num_processes
     if batch % num_generations:
         divisors = [n for n in range(2, batch + 1) if batch % n == 0]

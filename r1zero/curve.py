@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from r1zero.run_data import Row, Run, number
@@ -58,8 +59,16 @@ def draw_accuracy(axes: Axes, run: Run) -> None:
     first_label = f"step {known.index[0]}: {known.iloc[0]:.1%}"
     axes.axhline(known.iloc[0], color=GREY, linewidth=1.2, linestyle="--", label=first_label)
     if len(known) > 1:
-        end = {"textcoords": "offset points", "va": "center", "fontsize": 11, "fontweight": "bold", "color": BLUE}
-        axes.annotate(f"{known.iloc[-1]:.1%}", (known.index[-1], known.iloc[-1]), xytext=(9, 0), **end)
+        axes.annotate(
+            f"{known.iloc[-1]:.1%}",
+            (known.index[-1], known.iloc[-1]),
+            xytext=(9, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=11,
+            fontweight="bold",
+            color=BLUE,
+        )
     highest = pd.concat([known, greedy, high]).max()
     axes.set_ylim(0, 1.0 if highest > 0.6 else max(1.4 * highest, 0.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
@@ -79,8 +88,7 @@ def draw_training(axes: Axes, values: pd.Series, color: str) -> None:
 
 def plot_curve(run: Run, out: Path) -> None:
     """Writes the PNG ``out``: held-out accuracy above, training reward and completion length below."""
-    figure = Figure(figsize=(7.5, 6.8), dpi=160, layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.1, h_pad=0.1)
+    figure = Figure(figsize=(7.5, 6.8), dpi=160, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     grid = figure.add_gridspec(2, 2, height_ratios=[1.3, 1])
     last_step = max(run.rows[-1]["step"], 1) if run.rows else 1
     accuracy, reward = figure.add_subplot(grid[0, :]), figure.add_subplot(grid[1, 0])

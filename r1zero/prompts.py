@@ -78,7 +78,7 @@ def render(template: Template, question: str, example: str, tokenizer: PreTraine
                 "use a template for base models, such as task.template=tinyzero_base."
             )
         turns = [{"role": "system", "content": template.system}, {"role": "user", "content": text}]
-        text = tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     return text + template.opening + template.prefill
 
 

@@ -65,8 +65,8 @@ def comparison(label: str, key: str, first: Row, last: Row, decimals: int | None
     if decimals is None:
         change_text = "" if change is None else f"{100 * change:+.1f} points"
         return Comparison(label, percent(before), percent(after), change_text)
-    texts = ["-" if value is None else f"{value:.{decimals}f}" for value in (before, after)]
-    return Comparison(label, *texts, "" if not change else f"{change:+.{decimals}f}")
+    first_text, last_text = ("-" if value is None else f"{value:.{decimals}f}" for value in (before, after))
+    return Comparison(label, first_text, last_text, "" if not change else f"{change:+.{decimals}f}")
 
 
 def comparisons(run: Run) -> list[Comparison]:
@@ -138,6 +138,11 @@ class ExampleGroup(NamedTuple):
     examples: list[Row]
 
 
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The rows of ``frame`` as dictionaries."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
 def example_groups(run: Run) -> tuple[list[int], list[ExampleGroup]]:
     """The one or two steps whose completions are compared, and the first problems of each fate; empty without any."""
     names = ((path, re.fullmatch(r"eval_(\d+)\.parquet", path.name)) for path in run.directory.glob("completions/*"))
@@ -150,12 +155,12 @@ def example_groups(run: Run) -> tuple[list[int], list[ExampleGroup]]:
     before, after = (pd.read_parquet(files[step]).fillna({"detail": ""}) for step in (steps[0], steps[-1]))
     both = before.merge(after, on=["index", "prompt"], suffixes=("_before", "_after")).sort_values("index")
     if len(steps) == 1:
-        return steps, [ExampleGroup("All problems", len(both), len(both), both.head(12).to_dict("records"))]
+        return steps, [ExampleGroup("All problems", len(both), len(both), records(both.head(12)))]
     correct_before, correct_after = both["outcome_before"] == "CORRECT", both["outcome_after"] == "CORRECT"
     groups = []
     for title, is_before, is_after, limit in CHANGES:
         rows = both[(correct_before == is_before) & (correct_after == is_after)]
-        groups.append(ExampleGroup(title, len(rows), len(both), rows.head(limit).to_dict("records")))
+        groups.append(ExampleGroup(title, len(rows), len(both), records(rows.head(limit))))
     return steps, groups
 
 

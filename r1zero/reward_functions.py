@@ -41,7 +41,9 @@ class RewardFunction:
         return [verdict.score for verdict in verdicts]
 
 
-def reward_functions(task: Task, weights: dict[str, float]) -> tuple[list[RewardFunction], list[float]]:
+def reward_functions(
+    task: Task, weights: dict[str, float]
+) -> tuple[list[Callable[..., list[float | None]]], list[float]]:
     """A reward function for each judge of ``task``, and its weight.
 
     A judge that ``weights`` does not name has weight 0: it is logged and pays nothing.

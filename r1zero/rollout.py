@@ -10,14 +10,15 @@ Axes: P distinct prompts, B rows (completions), T completion tokens, V vocabular
 
 import hashlib
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from transformers import (
     Cache,
     DynamicCache,
-    LogitsProcessorList,
     MinPLogitsWarper,
     PreTrainedModel,
     TopKLogitsWarper,
@@ -52,16 +53,19 @@ class Sampling:
     min_p: float | None = None
     greedy: bool = False
 
-    def truncation(self) -> LogitsProcessorList:
-        """The processors for top-k, top-p and min-p, in the order ``generate`` applies them."""
-        processors = LogitsProcessorList()
-        if self.top_k > 0:
-            processors.append(TopKLogitsWarper(self.top_k))
-        if self.top_p < 1.0:
-            processors.append(TopPLogitsWarper(self.top_p))
-        if self.min_p is not None:
-            processors.append(MinPLogitsWarper(self.min_p))
-        return processors
+    def truncate(self, logits_BV: torch.Tensor) -> torch.Tensor:
+        """``logits_BV`` with the tokens that top-k, top-p and min-p rule out at minus infinity, in the order of
+        ``generate``.
+        """
+        unused = torch.LongTensor()  # the warpers' signature asks for the ids so far
+        for warper in (
+            TopKLogitsWarper(self.top_k) if self.top_k > 0 else None,
+            TopPLogitsWarper(self.top_p) if self.top_p < 1.0 else None,
+            MinPLogitsWarper(self.min_p) if self.min_p is not None else None,
+        ):
+            if warper is not None:
+                logits_BV = warper(unused, logits_BV)
+        return logits_BV
 
 
 @dataclass(frozen=True)
@@ -72,11 +76,14 @@ class Completion:
         ids: Token ids, the end-of-sequence token included when it was reached.
         logprobs: Log-probability of each id at the sampling temperature, before top-k, top-p and min-p: what the
             training forward computes. None from ``generate``.
+        entropy: Of the distributions the ids were drawn from, before top-k, top-p and min-p; nats, summed over the ids.
+            NaN from ``generate``.
         truncated: Reached ``max_tokens`` without an end-of-sequence token.
     """
 
     ids: list[int]
     logprobs: list[float] | None
+    entropy: float
     truncated: bool
 
 
@@ -103,19 +110,22 @@ def draw(logits_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
 
 
 class RowLayer(DynamicLayer):
-    """Keys and values of one layer in buffers (B, heads, capacity, head size), from which rows can be dropped."""
+    """Keys and values of one layer in buffers (B, heads, prompt + capacity, head size), from which rows go."""
 
-    def __init__(self, prefilled: DynamicLayer, prompt_of_row: torch.Tensor, capacity: int) -> None:
+    def __init__(self, prefilled: DynamicLayer, row_to_prompt: torch.Tensor, capacity: int) -> None:
         super().__init__()
+        assert prefilled.keys is not None and prefilled.values is not None
         self.length = prefilled.keys.size(-2)
         self.buffers = []
         for states in (prefilled.keys, prefilled.values):
-            buffer = states.new_empty(len(prompt_of_row), states.size(1), capacity, states.size(3))
-            buffer[:, :, : self.length] = states[prompt_of_row]
+            buffer = states.new_empty(len(row_to_prompt), states.size(1), self.length + capacity, states.size(3))
+            buffer[:, :, : self.length] = states[row_to_prompt]
             self.buffers.append(buffer)
         self.is_initialized = True
 
-    def update(self, key_states: torch.Tensor, value_states: torch.Tensor, *args, **kwargs):
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Append one position and return views of all so far."""
         end = self.length + key_states.size(-2)
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
@@ -152,6 +162,71 @@ def left_pad(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device
     return ids.to(device), mask.to(device)
 
 
+class Record:
+    """What has been sampled so far, for every row of the original batch.
+
+    Args:
+        num_rows: Rows of the batch.
+        max_tokens: Longest completion.
+        device: Where the tensors live.
+    """
+
+    def __init__(self, num_rows: int, max_tokens: int, device: torch.device) -> None:
+        self.ids_BT = torch.zeros(num_rows, max_tokens, dtype=torch.long, device=device)
+        self.logprobs_BT = torch.zeros(num_rows, max_tokens, device=device)
+        self.entropy_B = torch.zeros(num_rows, device=device)
+        self.length_B = torch.full((num_rows,), max_tokens, device=device)
+        self.ended_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
+
+    def add(
+        self, step: int, rows: torch.Tensor, ids_B: torch.Tensor, logits_BV: torch.Tensor, eos: torch.Tensor
+    ) -> None:
+        """Note the token ``ids_B`` that each of ``rows`` drew from ``logits_BV``; rows that have ended draw in vain."""
+        log_probs_BV = logits_BV.log_softmax(dim=-1)
+        running_B = ~self.ended_B[rows]
+        self.ids_BT[rows, step] = ids_B
+        self.logprobs_BT[rows, step] = log_probs_BV.gather(1, ids_B[:, None]).squeeze(1)
+        self.entropy_B[rows] -= (log_probs_BV.exp() * log_probs_BV).sum(dim=1) * running_B
+        ends = rows[running_B & torch.isin(ids_B, eos)]
+        self.length_B[ends] = step + 1
+        self.ended_B[ends] = True
+
+    def completions(self) -> list[Completion]:
+        """One object a row."""
+        columns = (self.ids_BT, self.logprobs_BT, self.length_B, self.entropy_B, self.ended_B)
+        return [
+            Completion(ids[:length], logprobs[:length], entropy, not ended)
+            for ids, logprobs, length, entropy, ended in zip(*(column.tolist() for column in columns), strict=True)
+        ]
+
+
+def prefill(
+    model: PreTrainedModel, prompts: Sequence[Sequence[int]], capacity: int, pad_id: int
+) -> tuple[list[RowLayer], torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Run each distinct prompt once and give every row its copy of the result.
+
+    Returns:
+        The cache's layers with room for ``capacity`` more positions, the logits (B, V) of the first token, the last
+        position (B,) of each prompt, and the attention mask (B, prompt).
+    """
+    distinct = list(dict.fromkeys(map(tuple, prompts)))
+    where = {prompt: i for i, prompt in enumerate(distinct)}
+    row_to_prompt = torch.tensor([where[tuple(prompt)] for prompt in prompts], device=model.device)
+    ids_PS, mask_PS = left_pad(distinct, pad_id, model.device)
+    positions_PS = (mask_PS.cumsum(dim=1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    output = model(
+        input_ids=ids_PS,
+        attention_mask=mask_PS,
+        position_ids=positions_PS,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    layers = [RowLayer(cast(DynamicLayer, layer), row_to_prompt, capacity) for layer in cache.layers]
+    return layers, output.logits[row_to_prompt, -1], positions_PS[row_to_prompt, -1], mask_PS[row_to_prompt]
+
+
 @torch.no_grad()
 def decode(
     model: PreTrainedModel,
@@ -171,82 +246,38 @@ def decode(
         eos_ids: Tokens that end a completion.
         pad_id: Fills prompts to one length; never attended to.
     """
-    device = model.device
-    distinct = list(dict.fromkeys(map(tuple, prompts)))
-    where = {prompt: i for i, prompt in enumerate(distinct)}
-    prompt_of_row = torch.tensor([where[tuple(prompt)] for prompt in prompts], device=device)
-    ids_PS, mask_PS = left_pad(distinct, pad_id, device)
-    padded = bool((mask_PS == 0).any())
-    prompt_length, num_rows = ids_PS.size(1), len(prompts)
-
-    prefill = DynamicCache(config=model.config)
-    positions_PS = (mask_PS.cumsum(dim=1) - 1).clamp(min=0)
-    logits_PV = model(
-        input_ids=ids_PS,
-        attention_mask=mask_PS,
-        position_ids=positions_PS,
-        past_key_values=prefill,
-        use_cache=True,
-        logits_to_keep=1,
-    ).logits[:, -1]
-    cache = Cache(
-        layers=[RowLayer(layer, prompt_of_row, prompt_length + sampling.max_tokens) for layer in prefill.layers]
-    )
-    logits_BV = logits_PV[prompt_of_row]
-    position_B = positions_PS[prompt_of_row, -1]
-    mask_BS = torch.ones(num_rows, prompt_length + sampling.max_tokens, dtype=mask_PS.dtype, device=device)
-    mask_BS[:, :prompt_length] = mask_PS[prompt_of_row]
-
-    uniforms_BT = keyed_uniforms(keys, sampling.max_tokens).to(device)
-    truncation = sampling.truncation()
-    eos = torch.tensor(list(eos_ids), device=device)
-    ids_BT = torch.full((num_rows, sampling.max_tokens), pad_id, device=device)
-    logprobs_BT = torch.zeros(num_rows, sampling.max_tokens, device=device)
-    length_B = torch.full((num_rows,), sampling.max_tokens, device=device)
-    ended_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
-    rows = torch.arange(num_rows, device=device)  # of the original batch, those still in the cache
+    layers, logits_BV, position_B, mask_BS = prefill(model, prompts, sampling.max_tokens, pad_id)
+    padded = bool((mask_BS == 0).any())
+    cache = Cache(layers=[*layers])
+    uniforms_BT = keyed_uniforms(keys, sampling.max_tokens).to(model.device)
+    eos = torch.tensor(list(eos_ids), device=model.device)
+    record = Record(len(prompts), sampling.max_tokens, model.device)
+    rows = torch.arange(len(prompts), device=model.device)  # those of the original batch that are still in the cache
 
     for step in range(sampling.max_tokens):
         logits_BV = logits_BV.float() / (1.0 if sampling.greedy else sampling.temperature)
         if sampling.greedy:
-            next_B = logits_BV.argmax(dim=-1)
+            ids_B = logits_BV.argmax(dim=-1)
         else:
-            next_B = draw(truncation(None, logits_BV) if truncation else logits_BV, uniforms_BT[rows, step])
-        ids_BT[rows, step] = next_B
-        logprobs_BT[rows, step] = logits_BV.log_softmax(dim=-1).gather(1, next_B[:, None]).squeeze(1)
-        just_ended = torch.isin(next_B, eos) & ~ended_B[rows]
-        length_B[rows[just_ended]] = step + 1
-        ended_B[rows[just_ended]] = True
-
-        live = (~ended_B[rows]).nonzero().squeeze(1)
+            ids_B = draw(sampling.truncate(logits_BV), uniforms_BT[rows, step])
+        record.add(step, rows, ids_B, logits_BV, eos)
+        live = (~record.ended_B[rows]).nonzero().squeeze(1)
         if len(live) == 0 or step + 1 == sampling.max_tokens:
             break
         if len(rows) - len(live) >= DROP_SHARE * len(rows):
-            rows, next_B, position_B, mask_BS = rows[live], next_B[live], position_B[live], mask_BS[live]
-            for layer in cache.layers:
+            rows, ids_B, position_B, mask_BS = rows[live], ids_B[live], position_B[live], mask_BS[live]
+            for layer in layers:
                 layer.keep_rows(live)
         position_B = position_B + 1
+        mask_BS = torch.nn.functional.pad(mask_BS, (0, 1), value=1) if padded else mask_BS
         logits_BV = model(
-            input_ids=next_B[:, None],
-            attention_mask=mask_BS[:, : prompt_length + step + 1] if padded else None,
+            input_ids=ids_B[:, None],
+            attention_mask=mask_BS if padded else None,
             position_ids=position_B[:, None],
             past_key_values=cache,
             use_cache=True,
         ).logits[:, -1]
-
-    return collect(ids_BT, logprobs_BT, length_B, ended_B)
-
-
-def collect(
-    ids_BT: torch.Tensor, logprobs_BT: torch.Tensor, length_B: torch.Tensor, ended_B: torch.Tensor
-) -> list[Completion]:
-    """The padded results as one object a row."""
-    return [
-        Completion(ids[:length], logprobs[:length], not ended)
-        for ids, logprobs, length, ended in zip(
-            ids_BT.tolist(), logprobs_BT.tolist(), length_B.tolist(), ended_B.tolist(), strict=True
-        )
-    ]
+    return record.completions()
 
 
 @torch.no_grad()
@@ -263,13 +294,13 @@ def generate(
     The randomness depends on all ``keys`` together, not on each row's own.
     """
     ids_PS, mask_PS = left_pad(prompts, pad_id, model.device)
-    how = {"do_sample": False}
+    how: dict[str, Any] = {"do_sample": False}
     if not sampling.greedy:
         how = {"do_sample": True, "temperature": sampling.temperature, "top_k": sampling.top_k}
         how |= {"top_p": sampling.top_p, "min_p": sampling.min_p}
     with torch.random.fork_rng():
         torch.manual_seed(int.from_bytes(hashlib.sha256("\n".join(keys).encode()).digest()[:7]))
-        output = model.generate(
+        output = cast(Any, model).generate(
             input_ids=ids_PS,
             attention_mask=mask_PS,
             max_new_tokens=sampling.max_tokens,
@@ -282,6 +313,6 @@ def generate(
     ended_B = is_eos_BT.any(dim=1)
     length_B = torch.where(ended_B, is_eos_BT.int().argmax(dim=1) + 1, ids_BT.size(1))
     return [
-        Completion(ids[:length], None, not ended)
+        Completion(ids[:length], None, math.nan, not ended)
         for ids, length, ended in zip(ids_BT.tolist(), length_B.tolist(), ended_B.tolist(), strict=True)
     ]

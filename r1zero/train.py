@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from r1zero.config import Config, register_schema, resolve
+from r1zero.config import register_schema, resolve
 from r1zero.models import load_model, load_tokenizer
 from r1zero.report import before_after_table, write_report
 from r1zero.run_dir import claim_run_dir
@@ -98,9 +98,13 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        if any(frame.name == "run" and frame.filename == __file__ for frame in traceback.extract_tb(error.__traceback__)):
+        if any(
+            frame.name == "run" and frame.filename == __file__ for frame in traceback.extract_tb(error.__traceback__)
+        ):
             raise
-        sys.exit(f"error: hydra.run.dir: cannot make {error.filename} ({error.strerror}). Set a writable hydra.run.dir.")
+        sys.exit(
+            f"error: hydra.run.dir: cannot make {error.filename} ({error.strerror}). Set a writable hydra.run.dir."
+        )
 
 
 if __name__ == "__main__":

@@ -4,11 +4,12 @@ The algorithm (advantages, losses, KL, clipping) is TRL's. What is overridden he
 the gradient (``_prepare_inputs``; tests/test_trainer.py compares updated weights) or adds a record.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import torch
@@ -35,6 +36,9 @@ COMPLETION_COLUMNS = (
     "sampling_per_token_logps",
 )
 PROMPT_COLUMNS = ("prompt_ids", "prompt_mask")
+
+# Loss types that divide by the rows of a micro-batch; dapo, cispo and vespo divide by the tokens of the whole batch.
+MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")
 
 
 def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
@@ -67,6 +71,10 @@ class R1ZeroTrainer(GRPOTrainer):
         tracker: Where metrics go.
     """
 
+    args: GRPOConfig
+    model: PreTrainedModel
+    max_completion_length: int
+
     def __init__(
         self,
         config: Config,
@@ -80,7 +88,7 @@ class R1ZeroTrainer(GRPOTrainer):
         functions, args.reward_weights = reward_functions(task, config.reward.weights)
         super().__init__(
             model=model,
-            reward_funcs=functions,
+            reward_funcs=[*functions],
             args=args,
             train_dataset=Dataset.from_list(task.train),
             eval_dataset=Dataset.from_list(task.test),
@@ -91,7 +99,7 @@ class R1ZeroTrainer(GRPOTrainer):
         self.config, self.task, self.tokenizer = config, task, tokenizer
         self.run_dir, self.tracker = run_dir, tracker
         self.sampling = Sampling(
-            max_tokens=args.max_completion_length,
+            max_tokens=self.max_completion_length,
             temperature=args.temperature,
             top_k=args.top_k,
             top_p=args.top_p,
@@ -100,22 +108,19 @@ class R1ZeroTrainer(GRPOTrainer):
         native = config.rollout.backend == "native" and has_plain_cache(model)
         self.decode = decode if native else generate
         self.phase_s: dict[str, float] = {}
+        self.rollout_entropy = math.nan
         self.new_tokens = 0
         self.last_evaluated = -1
         self.step_started = self.run_started = time.perf_counter()
 
-    def sample_ids(
-        self, prompts: Sequence[list[int]], keys: Sequence[str], sampling: Sampling
-    ) -> list[Completion]:
+    def sample_ids(self, prompts: Sequence[list[int]], keys: Sequence[str], sampling: Sampling) -> list[Completion]:
         """Completions from the current policy."""
         was_training = self.model.training
         with unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         ) as model:
             model.eval()
-            completions = self.decode(
-                model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id
-            )
+            completions = self.decode(model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
             model.train(was_training)
         return completions
 
@@ -152,18 +157,29 @@ class R1ZeroTrainer(GRPOTrainer):
         return metrics
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """Micro-batches of like length, trimmed to their own longest row, instead of padded to the longest of all.
+        """Micro-batches of like length, trimmed to their own longest row, without rows that cannot move the policy.
 
-        Removes the work on padding. Rows only change places within one optimizer step, so the gradient is the same
-        (for ``bnpo``, whose normaliser is per micro-batch, the partition is another draw from the same shuffle).
+        Removes the work on padding and on groups whose completions all earned the same. Rows only change places within
+        one optimizer step, so the gradient is the same (for ``bnpo``, whose normaliser is per micro-batch, nothing is
+        dropped, and the partition is another draw from the same shuffle).
         """
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
         if self.model.training and self._buffered_inputs is not before:
             window = min(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
-            self._buffered_inputs = by_length(self._buffered_inputs, window)
+            self._buffered_inputs = by_length(self._buffered_inputs, window, self.can_drop_rows())
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
         return inputs
+
+    def can_drop_rows(self) -> bool:
+        """Whether the policy term is the whole loss, so that a row of advantage zero adds nothing to the gradient."""
+        only_policy_term = self.beta == 0 and not self._entropy_bonus_enabled and not self.aux_loss_enabled
+        return only_policy_term and self.top_entropy_quantile == 1.0 and self.loss_type != "bnpo"
+
+    def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
+        """TRL's loss; where it is a mean over the rows of a micro-batch, the dropped rows still count in the mean."""
+        loss = super()._compute_loss(model, inputs)
+        return loss * inputs.get("row_share", 1.0) if self.loss_type in MEAN_OVER_ROWS else loss
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
@@ -185,8 +201,8 @@ class R1ZeroTrainer(GRPOTrainer):
             table = {
                 "prompt": list(self._logs["prompt"]),
                 "completion": list(self._logs["completion"]),
-                **{f"{name}/score": list(scores) for name, scores in self._logs["rewards"].items()},
-                **{name: list(values) for name, values in self._logs["extra"].items()},
+                **{f"{name}/score": list(scores) for name, scores in cast(dict, self._logs["rewards"]).items()},
+                **{name: list(values) for name, values in cast(dict, self._logs["extra"]).items()},
                 "advantage": list(self._logs["advantages"]),
             }
             path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}.parquet"
@@ -202,6 +218,8 @@ class R1ZeroTrainer(GRPOTrainer):
         step_s = now - self.step_started
         self.step_started = now
         metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
+        if not math.isnan(self.rollout_entropy):
+            metrics["entropy"] = self.rollout_entropy  # over all tokens; TRL's misses the dropped rows
         metrics |= {f"time/{phase}_s": seconds for phase, seconds in self.phase_s.items()}
         metrics |= {"time/step_s": step_s, "time/elapsed_s": now - self.run_started}
         metrics["perf/tokens_per_s"] = self.new_tokens / step_s
@@ -209,7 +227,7 @@ class R1ZeroTrainer(GRPOTrainer):
         self.tracker.log(self.state.global_step, metrics)
 
 
-def rollout(prompts: list[str], trainer: R1ZeroTrainer) -> dict[str, Any]:
+def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
     """TRL's ``rollout_func``: one completion for each prompt, keyed by (seed, step, row), so not by rank or order."""
     started = time.perf_counter()
     first = trainer.accelerator.process_index * len(prompts)
@@ -220,6 +238,12 @@ def rollout(prompts: list[str], trainer: R1ZeroTrainer) -> dict[str, Any]:
     completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling)
     trainer.phase_s["rollout"] = time.perf_counter() - started
     logprobs = [done.logprobs for done in completions]
+    totals = torch.tensor(
+        [sum(done.entropy for done in completions), sum(len(done.ids) for done in completions)],
+        device=trainer.accelerator.device,
+    )
+    entropy, tokens = trainer.accelerator.reduce(totals, reduction="sum").tolist()
+    trainer.rollout_entropy = entropy / tokens
     return {
         "prompt_ids": prompt_ids,
         "completion_ids": [done.ids for done in completions],
@@ -227,12 +251,16 @@ def rollout(prompts: list[str], trainer: R1ZeroTrainer) -> dict[str, Any]:
     }
 
 
-def by_length(batches: list[dict[str, Any]], window: int) -> list[dict[str, Any]]:
+def by_length(batches: list[dict[str, Any]], window: int, drop_zero_advantages: bool = False) -> list[dict[str, Any]]:
     """The same rows in micro-batches of like length, longest first, each trimmed to its longest completion and prompt.
 
     Args:
         batches: Micro-batches of one generation batch; tensors have the rows as first axis.
         window: Micro-batches of one optimizer step. Rows stay within their window.
+        drop_zero_advantages: Leave out rows whose advantage is exactly zero, except where a micro-batch would be empty.
+
+    Returns:
+        As many micro-batches. ``row_share`` in each is its rows over the rows it had, for losses that divide by rows.
     """
     regrouped = []
     for start in range(0, len(batches), window):
@@ -240,13 +268,20 @@ def by_length(batches: list[dict[str, Any]], window: int) -> list[dict[str, Any]
         sizes = [len(batch["completion_mask"]) for batch in group]
         lengths_B = torch.cat([batch["completion_mask"] for batch in group]).sum(dim=1)
         order_B = lengths_B.argsort(descending=True, stable=True)
-        rows = {
-            key: torch.cat([batch[key] for batch in group])[order_B].split(sizes)
-            for key, value in group[0].items()
-            if isinstance(value, torch.Tensor) and value.dim() > 0
-        }
-        for i, batch in enumerate(group):
-            regrouped.append(trimmed({**batch, **{key: parts[i] for key, parts in rows.items()}}))
+        if drop_zero_advantages:
+            moves_B = torch.cat([batch["advantages"] for batch in group])[order_B] != 0
+            missing = max(0, len(group) - int(moves_B.sum()))
+            fillers = (~moves_B).nonzero().squeeze(1).flip(0)[:missing]  # the shortest rows cost least
+            moves_B[fillers] = True
+            order_B = order_B[moves_B]
+        parts_B = order_B.tensor_split(len(group))
+        for batch, size, rows in zip(group, sizes, parts_B, strict=True):
+            chosen = {
+                key: torch.cat([other[key] for other in group])[rows]
+                for key, value in batch.items()
+                if isinstance(value, torch.Tensor) and value.dim() > 0
+            }
+            regrouped.append(trimmed({**batch, **chosen, "row_share": len(rows) / size}))
     return regrouped
 
 

@@ -83,7 +83,7 @@ def judge_expression(answer: str, nums: Sequence[int], target: int, use_all_numb
     foreign = [type(node).__name__ for node in nodes if not isinstance(node, _GRAMMAR)]
     if foreign:
         return Verdict(0.0, Outcome.BAD_FORMAT, f"{foreign[0]} is not allowed")
-    used = Counter(node.value for node in nodes if isinstance(node, ast.Constant))
+    used = Counter(node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, int))
     fault = _number_fault(used, Counter(nums), use_all_numbers)
     if fault is not None:
         return Verdict(0.0, Outcome.WRONG, fault)

@@ -57,7 +57,9 @@ def first_number_judge(text: str, row: Any) -> Verdict:
     first = text.removeprefix(row["prefill"]).split()[0]
     if first == "13":
         return Verdict(None, Outcome.UNGRADEABLE, "thirteen")
-    return Verdict(float(first == str(row["target"])), Outcome.CORRECT if first == str(row["target"]) else Outcome.WRONG)
+    return Verdict(
+        float(first == str(row["target"])), Outcome.CORRECT if first == str(row["target"]) else Outcome.WRONG
+    )
 
 
 @pytest.fixture

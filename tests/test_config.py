@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
+from conftest import compose_config
 from hydra.errors import HydraException
 
-from conftest import compose_config
 from r1zero.config import CountdownConfig
 from r1zero.trainer import grpo_config
 
@@ -24,7 +24,9 @@ def test_every_experiment_composes_and_trl_accepts_its_keys(experiment: str, tmp
     args = grpo_config(config, tmp_path)
     assert args.num_generations == config.trainer["num_generations"]
     assert args.output_dir == str(tmp_path / "checkpoints")
-    assert f"python -m r1zero.train +experiment={experiment}" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    assert (
+        f"python -m r1zero.train +experiment={experiment}" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+    )
 
 
 @pytest.mark.parametrize("group", ["task", "model", "reward", "trainer", "rollout", "deepspeed", "tracker"])

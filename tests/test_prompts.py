@@ -1,9 +1,9 @@
 """Every template with every judge: a right completion earns full marks, whatever the template prefills."""
 
 import pytest
+from conftest import compose_config
 from transformers import PreTrainedTokenizerFast
 
-from conftest import compose_config
 from r1zero.prompts import TEMPLATES, encode
 from r1zero.tasks.countdown import build_countdown
 
@@ -71,6 +71,8 @@ def test_a_chat_template_without_a_chat_model_says_what_to_set(tokenizer: PreTra
 
 
 def test_a_prompt_the_tokenizer_cannot_write_is_refused(tokenizer: PreTrainedTokenizerFast) -> None:
-    config = compose_config("task.number_min=201", "task.number_max=300", "task.target_max=900", "task.max_intermediate=900")
+    config = compose_config(
+        "task.number_min=201", "task.number_max=300", "task.target_max=900", "task.max_intermediate=900"
+    )
     with pytest.raises(ValueError, match="integers 0 to 200"):
         build_countdown(config.task, config.reward, tokenizer)

@@ -320,7 +320,7 @@ def test_command_line_rebuilds_the_report(run_dir: Path, capsys: pytest.CaptureF
 
 def test_directory_without_metrics_says_what_was_looked_for(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = run_dir.parent
-    with pytest.raises(ValueError, match="looked for .*metrics.jsonl, which does not exist"):
+    with pytest.raises(ValueError, match=r"looked for .*metrics.jsonl, which does not exist"):
         report.write_report(outputs / "absent")
     with pytest.raises(SystemExit) as exit_info:
         report.main([str(outputs)])

@@ -88,8 +88,15 @@ def test_a_sliding_window_model_is_left_to_generate(tiny_model: LlamaForCausalLM
     from transformers import MistralConfig, MistralForCausalLM
 
     window = MistralForCausalLM(
-        MistralConfig(vocab_size=50, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
-                      num_key_value_heads=2, sliding_window=4)
+        MistralConfig(
+            vocab_size=50,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            sliding_window=4,
+        )
     )
     assert not has_plain_cache(window)
     assert has_plain_cache(tiny_model)

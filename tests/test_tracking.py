@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-
 from conftest import compose_config
+
 from r1zero.tracking import MetricsFile, start_wandb
 
 

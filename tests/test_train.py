@@ -59,9 +59,22 @@ def test_metrics_hold_every_step_and_step_0(run_dir: Path) -> None:
     assert [row["step"] for row in rows] == [0, 1, 2, 3]
     assert [("eval/countdown/accuracy" in row) for row in rows] == [True, False, True, True]
     for row in rows[1:]:
-        for key in ("reward", "loss", "grad_norm", "entropy", "completions/mean_length", "frac_reward_zero_std",
-                    "rewards/countdown/mean", "rewards/format/mean", "outcome/countdown/CORRECT", "time/step_s",
-                    "time/rollout_s", "time/judge_s", "perf/tokens_per_s", "learning_rate"):
+        for key in (
+            "reward",
+            "loss",
+            "grad_norm",
+            "entropy",
+            "completions/mean_length",
+            "frac_reward_zero_std",
+            "rewards/countdown/mean",
+            "rewards/format/mean",
+            "outcome/countdown/CORRECT",
+            "time/step_s",
+            "time/rollout_s",
+            "time/judge_s",
+            "perf/tokens_per_s",
+            "learning_rate",
+        ):
             assert row[key] is not None, key
     for row in (rows[0], rows[3]):
         low, mid, high = (row[f"eval/countdown/accuracy{end}"] for end in ("_low", "", "_high"))
@@ -75,7 +88,9 @@ def test_every_completion_is_on_disk_with_its_verdicts(run_dir: Path) -> None:
         frame = pd.read_parquet(run_dir / "completions" / f"train_{step:05d}.parquet")
         assert len(frame) == 16
         assert set(frame["countdown/outcome"]) <= {"CORRECT", "WRONG", "NO_ANSWER", "BAD_FORMAT"}
-        assert {"prompt", "completion", "format/score", "countdown/score", "countdown/detail", "advantage"} <= set(frame)
+        assert {"prompt", "completion", "format/score", "countdown/score", "countdown/detail", "advantage"} <= set(
+            frame
+        )
     for step in (0, 2, 3):
         assert len(pd.read_parquet(run_dir / "completions" / f"eval_{step:05d}.parquet")) == 32
 

@@ -32,7 +32,7 @@ def canned(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int])
             first = {True: target, False: 99, None: 13}[right[row % len(right)]]
             body = [(37 * row + 11 * i) % 150 + 30 for i in range(lengths[row % len(lengths)] - 2)]
             ids = trainer.tokenizer(str(first), add_special_tokens=False)["input_ids"] + body + [EOS]
-            completions.append(Completion(ids, [0.0] * len(ids), False))
+            completions.append(Completion(ids, [0.0] * len(ids), 0.0, False))
         return completions
 
     trainer.sample_ids = sample_ids

@@ -88,6 +88,7 @@ class Attempt:
 
     @property
     def result(self) -> int:
+        """What was written behind the last equals sign."""
         return self.second.value
 
     @property

@@ -93,9 +93,7 @@ def draw_target(rng: random.Random, nums: tuple[int, ...], space: ProblemSpace) 
         value = apply(rng.choice(space.operators), left, right)
         if value is None:
             return None
-        if space.max_intermediate is not None and not (
-            value.denominator == 1 and 1 <= value <= space.max_intermediate
-        ):
+        if space.max_intermediate is not None and not (value.denominator == 1 and 1 <= value <= space.max_intermediate):
             return None
         values.append(value)
     total = values[0]
