@@ -104,9 +104,11 @@ def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
 def draw(logits_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
     """Token ids (B,): the inverse of the cumulative distribution of softmax(logits) at ``uniforms_B``."""
     cumulative_BV = logits_BV.softmax(dim=-1).cumsum(dim=-1)
-    threshold_B1 = uniforms_B[:, None].to(cumulative_BV) * cumulative_BV[:, -1:]
-    ids_B1 = torch.searchsorted(cumulative_BV, threshold_B1, right=True)
-    return ids_B1.squeeze(1).clamp(max=logits_BV.size(1) - 1)
+    total_B1 = cumulative_BV[:, -1:]
+    # Strictly below the total even where rounding makes a uniform 1.0: what lies above has probability zero.
+    below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))
+    threshold_B1 = torch.minimum(uniforms_B[:, None].to(cumulative_BV) * total_B1, below_B1)
+    return torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1)
 
 
 class RowLayer(DynamicLayer):
