@@ -7,6 +7,7 @@ here runs when the config is composed: a run that cannot work ends in its first 
 import dataclasses
 import difflib
 import math
+import re
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -88,7 +89,7 @@ class RewardConfig:
         format_partial_credit: The format judge's score in [0, 1] for one answer without the full format.
     """
 
-    weights: dict[str, float] = MISSING
+    weights: dict[str, float] = field(default_factory=dict)
     format_partial_credit: float = 0.1
 
 
@@ -155,10 +156,14 @@ class Config:
 def register_schema() -> None:
     """Make the dataclasses known to Hydra as ``schema`` (root) and ``schema/*``, which the YAML files build on."""
     store = ConfigStore.instance()
-    store.store(name="schema", node=Config)
+    root = OmegaConf.structured(Config)
+    OmegaConf.set_struct(root.trainer, False)  # GRPOConfig's keys need no `+`; check_trainer_keys knows them all
+    store.store(name="schema", node=root)
     store.store(group="schema/task", name="countdown", node=CountdownConfig)
     store.store(group="schema", name="model", node=ModelConfig)
-    store.store(group="schema", name="reward", node=RewardConfig)
+    reward = OmegaConf.structured(RewardConfig)
+    OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
+    store.store(group="schema", name="reward", node=reward)
     store.store(group="schema", name="rollout", node=RolloutConfig)
     store.store(group="schema", name="tracker", node=TrackerConfig)
 
@@ -178,7 +183,13 @@ RESERVED_TRAINER_KEYS = {
     "gradient_checkpointing_kwargs": "trainer.activation_checkpointing_kwargs, its new name in transformers,",
     "log_completions": "nothing: all completions are always written",
     "logging_steps": "nothing: every step is always written",
+    "use_vllm": "rollout",
+    "use_transformers_continuous_batching": "rollout",
+    "cache_implementation": "rollout",
 }
+
+# Keys of GRPOConfig that change sampling in a way our rollouts do not know; better refused than passed over.
+UNSUPPORTED_TRAINER_KEYS = ("generation_kwargs", "repetition_penalty")
 
 
 def resolve(composed: DictConfig) -> Config:
@@ -198,6 +209,25 @@ def resolve(composed: DictConfig) -> Config:
     if config.eval.batch_size < 1:
         raise ValueError(f"eval.batch_size = {config.eval.batch_size}: must be at least 1.")
     return config
+
+
+def explain(error: Exception) -> str:
+    """Hydra's message about a key it does not know, with the nearest key instead of the advice to force it in."""
+    message = str(error)
+    found = re.match(r"Could not override '(.+?)'", message)
+    if found is None:
+        return message
+    known = [f.name for f in dataclasses.fields(Config)]
+    parts = {
+        "task": CountdownConfig,
+        "model": ModelConfig,
+        "reward": RewardConfig,
+        "rollout": RolloutConfig,
+        "eval": EvalConfig,
+        "tracker": TrackerConfig,
+    }
+    known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]
+    return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
 
 
 def refuse_leftovers(composed: Any, typed: Any, path: str = "") -> None:
@@ -223,6 +253,8 @@ def check_trainer_keys(trainer: dict[str, Any]) -> None:
     for key, value in trainer.items():
         if key in RESERVED_TRAINER_KEYS:
             raise ValueError(f"trainer.{key} = {value}: set {RESERVED_TRAINER_KEYS[key]} instead.")
+        if key in UNSUPPORTED_TRAINER_KEYS:
+            raise ValueError(f"trainer.{key} = {value}: rollouts do not support it yet; leave it out.")
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f" Did you mean 'trainer.{near[0]}'?" if near else ""

@@ -2,9 +2,11 @@
 
 import importlib.util
 import logging
+import tempfile
 from pathlib import Path
 
 import torch
+from huggingface_hub.constants import HF_HOME
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1zero.config import ModelConfig
@@ -20,9 +22,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     Raises:
         ValueError: It cannot be found; says what to set.
     """
-    source, options = find(config)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        tokenizer = AutoTokenizer.from_pretrained(find(config))
     except (OSError, ValueError) as error:
         raise ValueError(cannot_load(config, error)) from error
     tokenizer.padding_side = "left"
@@ -40,27 +41,21 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     dtype = getattr(torch, config.dtype, None)
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
         raise ValueError(f"model.dtype = {config.dtype}: must be float32, bfloat16 or float16.")
-    source, options = find(config)
-    if config.attn_implementation is not None:
-        options["attn_implementation"] = config.attn_implementation
+    options = {} if config.attn_implementation is None else {"attn_implementation": config.attn_implementation}
     try:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **options)
+        return AutoModelForCausalLM.from_pretrained(find(config), dtype=dtype, **options)
     except (OSError, ValueError) as error:
         raise ValueError(cannot_load(config, error)) from error
-    return from_gguf(model, dtype) if "gguf_file" in options else model
 
 
-def find(config: ModelConfig) -> tuple[str, dict[str, str]]:
-    """What to pass to ``from_pretrained``: a path or Hub name, and options."""
+def find(config: ModelConfig) -> str:
+    """What to pass to ``from_pretrained``: a folder or a Hub name."""
     if config.path == "nano":
-        return str(NANO_PATH), {}
-    if Path(config.path).is_dir() or not config.gguf_package:
-        return config.path, {}
-    gguf = gguf_in_package(config.gguf_package)
-    if gguf is None:
-        return config.path, {}
-    log.info("Model %s: reading %s from the package %s.", config.name, gguf.name, config.gguf_package)
-    return str(gguf.parent), {"gguf_file": gguf.name}
+        return str(NANO_PATH)
+    gguf = gguf_in_package(config.gguf_package) if config.gguf_package else None
+    if gguf is None or Path(config.path).is_dir():
+        return config.path
+    return str(converted(gguf))
 
 
 def gguf_in_package(package: str) -> Path | None:
@@ -71,15 +66,28 @@ def gguf_in_package(package: str) -> Path | None:
     return next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), None)
 
 
-def from_gguf(loaded: PreTrainedModel, dtype: torch.dtype) -> PreTrainedModel:
-    """The same weights in a model that ``save_pretrained`` can write: one read from GGUF keeps a quantisation note."""
-    config = loaded.config.__class__.from_dict(
-        {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
-    )
-    model = AutoModelForCausalLM.from_config(config, dtype=dtype)
-    model.load_state_dict(loaded.state_dict())
-    model.generation_config = loaded.generation_config
-    return model
+def converted(gguf: Path) -> Path:
+    """A folder with the same model as a plain checkpoint in float32, made once in the Hugging Face cache.
+
+    Checkpoints, and TRL's reference model, need a model that can be saved and loaded by path; one read from GGUF keeps
+    a note of its quantisation and cannot.
+    """
+    folder = Path(HF_HOME) / "r1zero" / gguf.stem
+    if folder.is_dir():
+        return folder
+    log.info("Converting %s, once, to %s", gguf.name, folder)
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    settings = {key: value for key, value in quantised.config.to_dict().items() if key != "quantization_config"}
+    model = AutoModelForCausalLM.from_config(type(quantised.config).from_dict(settings), dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    model.generation_config = quantised.generation_config
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        whole = Path(temporary) / "model"
+        model.save_pretrained(whole)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(whole)
+        whole.rename(folder)
+    return folder
 
 
 def cannot_load(config: ModelConfig, error: Exception) -> str:

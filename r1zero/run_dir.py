@@ -47,7 +47,9 @@ def environment() -> dict[str, str | bool | int | None]:
         "git_dirty": bool(status) if status is not None else None,
         "python": platform.python_version(),
         **{package: version(package) for package in ("torch", "transformers", "trl", "deepspeed", "hydra-core")},
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu",
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine(),
         "cpu_cores": os.cpu_count(),
         "command": " ".join(sys.argv),
     }

@@ -37,7 +37,7 @@ class MetricsFile:
 class Tracker:
     """Sends each step's metrics to the file, to W&B and to the progress bar."""
 
-    def __init__(self, config: Config, run_dir: Path, num_steps: int) -> None:
+    def __init__(self, config: Config, run_dir: Path, num_steps: int | None) -> None:
         self.task_name = config.task.name
         self.metrics = MetricsFile(run_dir / "metrics.jsonl")
         self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None

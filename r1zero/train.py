@@ -18,7 +18,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from r1zero.config import register_schema, resolve
+from r1zero.config import explain, register_schema, resolve
 from r1zero.models import load_model, load_tokenizer
 from r1zero.report import before_after_table, write_report
 from r1zero.run_dir import claim_run_dir
@@ -41,7 +41,7 @@ def run(composed: DictConfig) -> None:
         claim_run_dir(run_dir, config)
     except ValueError as error:
         sys.exit(f"error: {error}")
-    tracker = Tracker(config, run_dir, args.max_steps)
+    tracker = Tracker(config, run_dir, args.max_steps if args.max_steps > 0 else None)
     trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
     try:
         interrupted = fit(trainer)
@@ -96,7 +96,7 @@ def main() -> None:
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {explain(error)}")
     except OSError as error:
         if any(
             frame.name == "run" and frame.filename == __file__ for frame in traceback.extract_tb(error.__traceback__)

@@ -4,9 +4,10 @@ The algorithm (advantages, losses, KL, clipping) is TRL's. What is overridden he
 the gradient (``_prepare_inputs``; tests/test_trainer.py compares updated weights) or adds a record.
 """
 
+import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,8 @@ from r1zero.reward_functions import reward_functions
 from r1zero.rollout import Completion, Sampling, decode, generate, has_plain_cache
 from r1zero.tasks import Task
 from r1zero.tracking import Tracker
+
+log = logging.getLogger(__name__)
 
 # Tensors of a batch that have a column for each completion token, in TRL's names.
 COMPLETION_COLUMNS = (
@@ -55,7 +58,8 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         logging_steps=1,
         disable_tqdm=True,
         deepspeed=config.deepspeed or None,
-        **config.trainer,
+        # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
+        **{"num_generations_eval": 1, **config.trainer},
     )
 
 
@@ -105,8 +109,7 @@ class R1ZeroTrainer(GRPOTrainer):
             top_p=args.top_p,
             min_p=args.min_p,
         )
-        native = config.rollout.backend == "native" and has_plain_cache(model)
-        self.decode = decode if native else generate
+        self.decode = choose_decode(config.rollout.backend, model)
         self.phase_s: dict[str, float] = {}
         self.rollout_entropy = math.nan
         self.new_tokens = 0
@@ -174,7 +177,9 @@ class R1ZeroTrainer(GRPOTrainer):
     def can_drop_rows(self) -> bool:
         """Whether the policy term is the whole loss, so that a row of advantage zero adds nothing to the gradient."""
         only_policy_term = self.beta == 0 and not self._entropy_bonus_enabled and not self.aux_loss_enabled
-        return only_policy_term and self.top_entropy_quantile == 1.0 and self.loss_type != "bnpo"
+        # The entropy metric covers every row all the same, because the native rollout measures it.
+        measured = self.decode is decode
+        return measured and only_policy_term and self.top_entropy_quantile == 1.0 and self.loss_type != "bnpo"
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
         """TRL's loss; where it is a mean over the rows of a micro-batch, the dropped rows still count in the mean."""
@@ -225,6 +230,15 @@ class R1ZeroTrainer(GRPOTrainer):
         metrics["perf/tokens_per_s"] = self.new_tokens / step_s
         self.new_tokens = 0
         self.tracker.log(self.state.global_step, metrics)
+
+
+def choose_decode(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
+    """The decode loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
+    if backend == "native" and has_plain_cache(model):
+        return decode
+    if backend == "native":
+        log.warning("rollout=native has no loop for %s: using its own generate.", type(model).__name__)
+    return generate
 
 
 def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:

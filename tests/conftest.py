@@ -33,10 +33,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 @pytest.fixture
-def tiny_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    """A random two-layer model with grouped-query attention, in float32."""
+def tiny_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> LlamaForCausalLM:
+    """A random two-layer model with grouped-query attention, in float32; on disk, where TRL finds the reference."""
     torch.manual_seed(0)
-    return LlamaForCausalLM(
+    model = LlamaForCausalLM(
         LlamaConfig(
             vocab_size=len(tokenizer),
             hidden_size=32,
@@ -49,7 +49,9 @@ def tiny_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
         )
-    ).eval()
+    )
+    model.save_pretrained(tmp_path / "tiny")
+    return LlamaForCausalLM.from_pretrained(tmp_path / "tiny").eval()
 
 
 def first_number_judge(text: str, row: Any) -> Verdict:

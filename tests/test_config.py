@@ -6,7 +6,7 @@ import pytest
 from conftest import compose_config
 from hydra.errors import HydraException
 
-from r1zero.config import CountdownConfig
+from r1zero.config import CountdownConfig, explain
 from r1zero.trainer import grpo_config
 
 CONF = Path(__file__).parent.parent / "conf"
@@ -53,11 +53,11 @@ def test_the_deepspeed_group_reaches_trl() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("+trainer.learning_rat=1", "trainer.learning_rat = 1: .*Did you mean 'trainer.learning_rate'"),
-        ("+trainer.zzz=1", "trainer.zzz = 1: TRL's GRPOConfig has no such key"),
-        ("+trainer.seed=1", "set seed instead"),
-        ("+trainer.report_to=wandb", "set tracker instead"),
-        ("+trainer.gradient_checkpointing=true", "set trainer.activation_checkpointing"),
+        ("trainer.learning_rat=1", "trainer.learning_rat = 1: .*Did you mean 'trainer.learning_rate'"),
+        ("trainer.zzz=1", "trainer.zzz = 1: TRL's GRPOConfig has no such key"),
+        ("trainer.seed=1", "set seed instead"),
+        ("trainer.report_to=wandb", "set tracker instead"),
+        ("trainer.gradient_checkpointing=true", "set trainer.activation_checkpointing"),
         ("+rewards.weights.format=1", "rewards = .*Did you mean 'reward'"),
         ("++task.number_maximum=5", "task.number_maximum = 5: no such key. Did you mean 'number_max'"),
         ("trainer.num_generations=1", "a group of one has no advantage"),
@@ -69,6 +69,7 @@ def test_the_deepspeed_group_reaches_trl() -> None:
         ("reward.weights.countdown=-1", "must not be negative"),
         ("reward.weights.countdown=0", "nothing pays"),
         ("reward.format_partial_credit=2", r"must be in \[0, 1\]"),
+        ("trainer.repetition_penalty=1.1", "rollouts do not support it yet"),
         ("rollout.backend=fast", "must be native or transformers"),
         ("eval.batch_size=0", "eval.batch_size = 0"),
     ],
@@ -91,6 +92,21 @@ def test_a_wrong_value_says_what_to_set(override: str, message: str) -> None:
 def test_hydra_refuses_unknown_names_and_wrong_types(override: str, message: str) -> None:
     with pytest.raises(HydraException, match=message):
         compose_config(override)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("modle=nano", "modle: no such key. Did you mean 'model'"),
+        ("task.numtest=3", "task.numtest: no such key. Did you mean 'task.num_test'"),
+        ("rewards.weights.format=1", "rewards.weights.format: no such key. Did you mean 'reward.weights'"),
+    ],
+)
+def test_an_unknown_key_is_answered_with_the_nearest(override: str, message: str) -> None:
+    with pytest.raises(HydraException) as refused:
+        compose_config(override)
+    assert message in explain(refused.value)
+    assert "+" not in explain(refused.value)  # Hydra's own advice would force the typo in
 
 
 def test_suggested_batches_work() -> None:

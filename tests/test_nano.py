@@ -33,7 +33,7 @@ def test_a_careful_author_writes_true_arithmetic_and_right_answers() -> None:
         assert (verdict.score == 1.0) == ("(yes)" in text)
         assert judge_format(text[text.index("<think>") :]).score == 1.0
         solved += verdict.score == 1.0
-    assert solved > 25
+    assert solved > 10  # 18 blind attempts each; persistence alone solves a good part
 
 
 def test_attempts_use_every_number_once() -> None:
