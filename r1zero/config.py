@@ -109,7 +109,7 @@ class EvalConfig:
         greedy: Also evaluate greedy decoding.
     """
 
-    batch_size: int = 256
+    batch_size: int = 512
     greedy: bool = True
 
 
