@@ -10,6 +10,7 @@ from huggingface_hub.constants import HF_HOME
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1zero.config import ModelConfig
+from r1zero.hub import go_offline_if_unreachable
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ def find(config: ModelConfig) -> str:
     """What to pass to ``from_pretrained``: a folder or a Hub name."""
     if config.path == "nano":
         return str(NANO_PATH)
+    go_offline_if_unreachable()
     gguf = gguf_in_package(config.gguf_package) if config.gguf_package else None
     if gguf is None or Path(config.path).is_dir():
         return config.path

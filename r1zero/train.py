@@ -3,7 +3,6 @@
 ``run`` is the map of the project: from the composed config to the report in seven calls.
 """
 
-import logging
 import os
 import signal
 import sys
@@ -12,6 +11,7 @@ import warnings
 from pathlib import Path
 
 import hydra
+import torch
 import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from r1zero.config import explain, register_schema, resolve
+from r1zero.launch import join_process_group_of_one
 from r1zero.models import load_model, load_tokenizer
 from r1zero.report import before_after_table, write_report
 from r1zero.run_dir import claim_run_dir
@@ -34,6 +35,8 @@ def run(composed: DictConfig) -> None:
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = resolve(composed)
+        if config.deepspeed:
+            join_process_group_of_one()
         args = grpo_config(config, run_dir)
         tokenizer = load_tokenizer(config.model)
         task = build_task(config, tokenizer)
@@ -85,7 +88,8 @@ def quiet() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl")
     transformers.utils.logging.disable_progress_bar()
-    logging.getLogger("DeepSpeed").setLevel(logging.ERROR)
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found none
 
 
 def main() -> None:

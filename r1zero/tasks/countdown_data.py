@@ -8,6 +8,7 @@ from typing import Any
 from datasets import load_dataset
 from huggingface_hub.errors import HfHubHTTPError
 
+from r1zero.hub import go_offline_if_unreachable
 from r1zero.tasks.countdown_problems import Problem
 
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl")
@@ -81,6 +82,7 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 def hub_rows(source: str, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a data set on the Hub."""
+    go_offline_if_unreachable()
     try:
         rows = load_dataset(source, split=split)
     except (OSError, ValueError, HfHubHTTPError) as error:

