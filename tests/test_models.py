@@ -19,7 +19,7 @@ def test_the_embedded_model_loads_in_float32() -> None:
 
 
 def test_an_unknown_type_is_refused() -> None:
-    with pytest.raises(ValueError, match="model.dtype = float31: must be float32, bfloat16 or float16"):
+    with pytest.raises(ValueError, match=r"model.dtype = float31: must be float32, bfloat16 or float16"):
         load_model(ModelConfig(name="nano", path="nano", dtype="float31"))
 
 
