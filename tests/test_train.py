@@ -172,3 +172,27 @@ def test_a_short_run_learns(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr[-3000:]
     rows = metrics(path)
     assert rows[-1]["eval/countdown/accuracy"] > rows[0]["eval/countdown/accuracy"] + 0.10
+
+
+@pytest.mark.slow
+def test_deepspeed_in_one_process_gives_the_same_weights(tmp_path: Path) -> None:
+    """Two steps of four micro-batches: ZeRO-2 keeps every micro-batch's gradient. float32; rounding differs by stage."""
+    weights = {}
+    for stage in ("none", "zero2", "zero3"):
+        path = tmp_path / stage
+        result = train(
+            *SMALL,
+            f"deepspeed={stage}",
+            "trainer.gradient_accumulation_steps=4",
+            "trainer.max_steps=2",
+            "trainer.learning_rate=1e-3",
+            "trainer.warmup_steps=0",
+            f"hydra.run.dir={path}",
+        )
+        assert result.returncode == 0, result.stderr[-3000:]
+        weights[stage] = AutoModelForCausalLM.from_pretrained(path / "checkpoints" / "final").state_dict()
+    base = AutoModelForCausalLM.from_pretrained(ROOT / "r1zero" / "nano" / "weights").state_dict()
+    assert max((weights["none"][name] - base[name]).abs().max() for name in base) > 1e-3
+    for stage in ("zero2", "zero3"):
+        for name, weight in weights["none"].items():
+            assert (weights[stage][name] - weight).abs().max() < 5e-5, (stage, name)
