@@ -176,7 +176,7 @@ def test_a_short_run_learns(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_deepspeed_in_one_process_gives_the_same_weights(tmp_path: Path) -> None:
-    """Two steps of four micro-batches: ZeRO-2 keeps every micro-batch's gradient. float32; rounding differs by stage."""
+    """Two steps of four micro-batches, float32: ZeRO-2 keeps the gradient of each; rounding differs by stage."""
     weights = {}
     for stage in ("none", "zero2", "zero3"):
         path = tmp_path / stage
