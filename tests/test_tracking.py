@@ -43,3 +43,12 @@ def test_wandb_goes_offline_when_not_logged_in(tmp_path: Path, monkeypatch: pyte
     finally:
         run.finish()
     assert list((tmp_path / "wandb").glob("offline-run-*"))
+
+
+def test_a_malformed_key_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_API_KEY", "abc")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run = start_wandb(compose_config(), tmp_path)
+    assert run is None or run.offline
+    if run is not None:
+        run.finish()

@@ -148,7 +148,11 @@ def test_the_first_step_has_ratio_one(make_trainer: Callable[..., R1ZeroTrainer]
 
 
 LENGTHS = [3, 12, 5, 7, 9, 4, 3, 11, 6, 12, 3, 8, 10, 4, 5, 3]
-RIGHT = [True, False, False, True, False, True, True, True, False, False, False, True, True, False, True, False]
+# Four groups of four: mixed, all right, all wrong, mixed. The middle two have advantage zero and are dropped.
+RIGHT = [True, False, False, True, True, True, True, True, False, False, False, False, True, False, True, True]
+# Plain SGD without clipping: Adam would blow up the rounding of gradients that are zero but for it, and either would hide
+# a gradient of the wrong size.
+SGD = {"optim": "sgd", "learning_rate": 0.03, "max_grad_norm": 1e6, "lr_scheduler_type": "constant"}
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo"])
@@ -158,7 +162,7 @@ def test_same_weights_as_trl_without_regrouping(
 ) -> None:
     weights = []
     for cls in (PaddedTrainer, R1ZeroTrainer):
-        trainer = make_trainer(cls, loss_type=loss_type, beta=beta, max_steps=2)
+        trainer = make_trainer(cls, loss_type=loss_type, beta=beta, max_steps=2, **SGD)
         start = copy.deepcopy(trainer.model.state_dict())
         canned(trainer, RIGHT, LENGTHS)
         weights.append(trained_weights(trainer))
@@ -176,7 +180,10 @@ def test_the_micro_batch_split_does_not_change_the_weights(
     weights = []
     for per_device, accumulation in ((16, 1), (8, 2), (4, 4)):
         trainer = make_trainer(
-            loss_type=loss_type, per_device_train_batch_size=per_device, gradient_accumulation_steps=accumulation
+            loss_type=loss_type,
+            per_device_train_batch_size=per_device,
+            gradient_accumulation_steps=accumulation,
+            **SGD,
         )
         start = copy.deepcopy(trainer.model.state_dict())
         canned(trainer, RIGHT, LENGTHS)
@@ -206,6 +213,23 @@ def test_padding_does_not_change_the_loss(make_trainer: Callable[..., R1ZeroTrai
     torch.testing.assert_close(losses[0], losses[1])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
+
+
+def test_by_length_drops_rows_of_advantage_zero_and_counts_them() -> None:
+    mask = torch.ones(8, 3, dtype=torch.long)
+    batch = {
+        "prompt_ids": mask,
+        "prompt_mask": mask,
+        "completion_ids": mask,
+        "completion_mask": mask,
+        "advantages": torch.tensor([0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.5, 0.0]),
+    }
+    halves = [{key: value[i * 4 : i * 4 + 4] for key, value in batch.items()} for i in range(2)]
+    kept = by_length(halves, window=2, drop_zero_advantages=True)
+    assert sorted(torch.cat([part["advantages"] for part in kept]).tolist()) == [-1.0, 0.5, 1.0]
+    assert [part["row_share"] for part in kept] == [2 / 4, 1 / 4]
+    nothing = [part | {"advantages": torch.zeros(4)} for part in halves]
+    assert [len(part["advantages"]) for part in by_length(nothing, 2, drop_zero_advantages=True)] == [1, 1]
 
 
 def test_by_length_keeps_every_row_whole() -> None:

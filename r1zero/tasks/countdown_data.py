@@ -1,7 +1,9 @@
 """Countdown problems from a data set with columns ``nums`` and ``target``, as in Jiayi-Pan/Countdown-Tasks-3to4."""
 
 import json
+import logging
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,10 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from r1zero.hub import go_offline_if_unreachable
 from r1zero.tasks.countdown_problems import Problem
+from rewards import Outcome
+from rewards.countdown import judge_expression
+
+log = logging.getLogger(__name__)
 
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl")
 
@@ -24,11 +30,12 @@ def load_problems(source: str, split: str, num_train: int, num_test: int) -> tup
         ValueError: The source is missing, unreadable, too short, or has a bad row; says where and what.
     """
     rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split)
-    loaded: list[Problem] = []
-    for place, row in rows:
-        loaded.append(checked_problem(place, row))
-        if len(loaded) == num_train + num_test:
-            break
+    try:
+        loaded = [checked_problem(place, row) for place, row in islice(rows, num_train + num_test)]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"task.source = {source}: cannot be read as UTF-8 text ({error}).") from error
+    except PermissionError as error:
+        raise ValueError(f"task.source = {source}: cannot be read ({error.strerror}).") from error
     if len(loaded) < num_train + num_test:
         raise ValueError(
             f"task.source = {source} has {len(loaded)} rows, and task.num_train + task.num_test = {num_train} + "
@@ -37,6 +44,10 @@ def load_problems(source: str, split: str, num_train: int, num_test: int) -> tup
     test = loaded[num_train:]
     held_out = {(*sorted(given.nums), given.target) for given in test}
     train = [given for given in loaded[:num_train] if (*sorted(given.nums), given.target) not in held_out]
+    if not train:
+        raise ValueError(f"task.source = {source}: every training row is also held out; nothing is left to train on.")
+    if len(train) < num_train:
+        log.warning("%s: %d training rows left out, they are held out too.", source, num_train - len(train))
     return train, test
 
 
@@ -109,4 +120,7 @@ def checked_problem(place: str, row: Any) -> Problem:
         raise ValueError(f"{place}: 'nums' must be a list of two or more integers; found {nums!r}.")
     if type(target) is not int:
         raise ValueError(f"{place}: 'target' must be an integer; found {target!r}.")
+    verdict = judge_expression("", nums, target, use_all_numbers=False)
+    if verdict.outcome is Outcome.UNGRADEABLE:
+        raise ValueError(f"{place}: cannot be judged: {verdict.detail}; found nums = {nums!r}, target = {target!r}.")
     return Problem(tuple(nums), target)
