@@ -150,8 +150,8 @@ def test_the_first_step_has_ratio_one(make_trainer: Callable[..., R1ZeroTrainer]
 LENGTHS = [3, 12, 5, 7, 9, 4, 3, 11, 6, 12, 3, 8, 10, 4, 5, 3]
 # Four groups of four: mixed, all right, all wrong, mixed. The middle two have advantage zero and are dropped.
 RIGHT = [True, False, False, True, True, True, True, True, False, False, False, False, True, False, True, True]
-# Plain SGD without clipping: Adam would blow up the rounding of gradients that are zero but for it, and either would hide
-# a gradient of the wrong size.
+# Plain SGD without clipping: Adam would blow up the rounding of gradients that are zero but for it, and clipping
+# would hide a gradient of the wrong size.
 SGD = {"optim": "sgd", "learning_rate": 0.03, "max_grad_norm": 1e6, "lr_scheduler_type": "constant"}
 
 
