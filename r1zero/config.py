@@ -95,9 +95,17 @@ class RewardConfig:
 
 @dataclass
 class RolloutConfig:
-    """How completions are sampled: ``native`` (our decode loop) or ``transformers`` (the model's ``generate``)."""
+    """How completions are sampled.
+
+    Attributes:
+        backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``) or ``continuous`` (the
+            library's continuous batching).
+        max_rows: Most completions decoded at once, on each rank; others wait for a place. Bounds the memory of keys and
+            values, in training and in evaluation.
+    """
 
     backend: str = MISSING
+    max_rows: int = 512
 
 
 @dataclass
@@ -105,11 +113,9 @@ class EvalConfig:
     """Held-out evaluation; how often is ``trainer.eval_steps``.
 
     Attributes:
-        batch_size: Prompts decoded at once.
         greedy: Also evaluate greedy decoding.
     """
 
-    batch_size: int = 512
     greedy: bool = True
 
 
@@ -194,7 +200,9 @@ RESERVED_TRAINER_KEYS = {
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16
 
 # Keys of GRPOConfig that change sampling in a way our rollouts do not know; better refused than passed over.
-UNSUPPORTED_TRAINER_KEYS = ("generation_kwargs", "repetition_penalty")
+UNSUPPORTED_TRAINER_KEYS = ("repetition_penalty",)
+
+ROLLOUT_BACKENDS = ("native", "transformers", "continuous")
 
 
 def resolve(composed: DictConfig) -> Config:
@@ -210,10 +218,7 @@ def resolve(composed: DictConfig) -> Config:
     check_task(config)
     check_reward(config.reward)
     check_batch(config.trainer)
-    if config.rollout.backend not in ("native", "transformers"):
-        raise ValueError(f"rollout.backend = {config.rollout.backend}: must be native or transformers.")
-    if config.eval.batch_size < 1:
-        raise ValueError(f"eval.batch_size = {config.eval.batch_size}: must be at least 1.")
+    check_rollout(config)
     return config
 
 
@@ -311,6 +316,32 @@ def check_reward(reward: RewardConfig) -> None:
         raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
     if not 0 <= reward.format_partial_credit <= 1:
         raise ValueError(f"reward.format_partial_credit = {reward.format_partial_credit}: must be in [0, 1].")
+
+
+def check_rollout(config: Config) -> None:
+    """A backend that exists, room for a row, and stop strings where they work."""
+    rollout, trainer = config.rollout, config.trainer
+    if rollout.backend not in ROLLOUT_BACKENDS:
+        raise ValueError(f"rollout.backend = {rollout.backend}: must be one of {', '.join(ROLLOUT_BACKENDS)}.")
+    if rollout.max_rows < 1:
+        raise ValueError(f"rollout.max_rows = {rollout.max_rows}: must be at least 1.")
+    kwargs = trainer.get("generation_kwargs") or {}
+    if others := sorted(set(kwargs) - {"stop_strings"}):
+        raise ValueError(f"trainer.generation_kwargs.{others[0]}: rollouts know stop_strings alone; leave it out.")
+    stop_strings = kwargs.get("stop_strings", [])
+    if not isinstance(stop_strings, list) or not all(isinstance(one, str) and one for one in stop_strings):
+        raise ValueError(
+            f"trainer.generation_kwargs.stop_strings = {stop_strings}: must be a list of strings, e.g. ['</answer>']."
+        )
+    if stop_strings and rollout.backend != "native":
+        raise ValueError(
+            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native knows them."
+        )
+    if stop_strings and trainer.get("mask_truncated_completions"):
+        raise ValueError(
+            "trainer.mask_truncated_completions = True with stop_strings: TRL takes every completion without an "
+            "end-of-sequence token for truncated and would mask those that a stop string ended. Set one of the two."
+        )
 
 
 def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:

@@ -1,10 +1,35 @@
 """Judges as TRL reward functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from r1zero.tasks import Judge, Task
-from rewards import Outcome
+from rewards import Outcome, Verdict
+
+
+class EarlyVerdicts:
+    """Verdicts of completions that are judged in threads of their own, while others still decode.
+
+    Args:
+        judges: By name.
+    """
+
+    def __init__(self, judges: Mapping[str, Judge]) -> None:
+        self.judges = judges
+        self.pool = ThreadPoolExecutor(thread_name_prefix="judge")
+        self.started: dict[int, dict[str, Future[Verdict]]] = {}
+
+    def start(self, row: int, completion: str, truth: Mapping[str, Any]) -> None:
+        """Let every judge begin on the completion of ``row``."""
+        text = truth["prefill"] + completion
+        self.started[row] = {name: self.pool.submit(judge, text, truth) for name, judge in self.judges.items()}
+
+    def collect(self, num_rows: int) -> list[dict[str, Verdict]]:
+        """The verdicts of rows 0 to ``num_rows``, by judge; waits for those that are not there yet."""
+        verdicts = [{name: wait.result() for name, wait in self.started[row].items()} for row in range(num_rows)]
+        self.started = {}
+        return verdicts
 
 
 class RewardFunction:
@@ -23,22 +48,26 @@ class RewardFunction:
         completions: list[str],
         log_extra: Callable[[str, list[Any]], None],
         log_metric: Callable[[str, float], None],
+        verdicts: Sequence[Mapping[str, Verdict]] | None = None,
         **columns: Any,
     ) -> list[float | None]:
-        """Scores in [0, 1]; None where the judge cannot judge, which TRL keeps out of the group's baseline."""
-        truths = [
-            {key: values[i] for key, values in columns.items() if isinstance(values, list)} for i in range(len(prompts))
-        ]
-        verdicts = [
-            self.judge(truth["prefill"] + completion, truth)
-            for completion, truth in zip(completions, truths, strict=True)
-        ]
-        log_extra(f"{self.__name__}/outcome", [verdict.outcome.name for verdict in verdicts])
-        log_extra(f"{self.__name__}/detail", [verdict.detail for verdict in verdicts])
+        """Scores in [0, 1]; None where the judge cannot judge, which TRL keeps out of the group's baseline.
+
+        ``verdicts`` comes with our rollouts; under TRL's own trainer the judge is called here.
+        """
+        if verdicts is None:
+            mine = [
+                self.judge(columns["prefill"][i] + completion, {key: values[i] for key, values in columns.items()})
+                for i, completion in enumerate(completions)
+            ]
+        else:
+            mine = [by_judge[self.__name__] for by_judge in verdicts]
+        log_extra(f"{self.__name__}/outcome", [verdict.outcome.name for verdict in mine])
+        log_extra(f"{self.__name__}/detail", [verdict.detail for verdict in mine])
         for outcome in Outcome:
-            share = sum(verdict.outcome is outcome for verdict in verdicts) / len(verdicts)
+            share = sum(verdict.outcome is outcome for verdict in mine) / len(mine)
             log_metric(f"outcome/{self.__name__}/{outcome.name}", share)
-        return [verdict.score for verdict in verdicts]
+        return [verdict.score for verdict in mine]
 
 
 def reward_functions(

@@ -1,36 +1,34 @@
 """In-process rollouts: sample G completions a prompt from the policy, with its weights shared in place.
 
 What makes it faster than ``generate``: each distinct prompt is prefilled once for its whole group; keys and values go
-into buffers allocated once; rows that have finished leave the batch, so the decode loop never waits for the longest
-completion with a full batch. What it leaves to ``generate``: models whose cache is more than plain keys and values
-(sliding windows, state space layers).
+into buffers allocated once; rows that have finished leave the batch and waiting ones take their place, so the decode
+loop never waits for the longest completion with a full batch. What it leaves to the library
+(``rollout_transformers.py``): models whose cache is more than plain keys and values (sliding windows, state spaces).
 
-Axes: P distinct prompts, B rows (completions), T completion tokens, V vocabulary.
+Axes: P distinct prompts, B rows (completions), R rows in flight, T completion tokens, V vocabulary.
 """
 
 import hashlib
-import logging
-import math
-from collections.abc import Sequence
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 import torch
 from transformers import (
-    Cache,
-    DynamicCache,
+    LogitsProcessor,
     MinPLogitsWarper,
     PreTrainedModel,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
-from transformers.cache_utils import DynamicLayer
 
-log = logging.getLogger(__name__)
+from r1zero.kv_cache import RowCache
+from r1zero.slots import Queue, Slots
+from r1zero.stop_strings import StopStrings
 
-# Finished rows are dropped when they are this share of the batch: dropping copies the live part of the cache, so doing
-# it for every single row would cost more than it saves (measured on 256 rows of the embedded model).
-DROP_SHARE = 1 / 8
+# Steps between two looks at which rows have finished. A look makes a GPU wait for the CPU; on a CPU it is free.
+LOOK_EVERY = {"cpu": 1}
+LOOK_EVERY_ELSEWHERE = 8
 
 
 @dataclass(frozen=True)
@@ -53,19 +51,20 @@ class Sampling:
     min_p: float | None = None
     greedy: bool = False
 
-    def truncate(self, logits_BV: torch.Tensor) -> torch.Tensor:
-        """``logits_BV`` with the tokens that top-k, top-p and min-p rule out at minus infinity, in the order of
-        ``generate``.
-        """
-        unused = torch.LongTensor()  # the warpers' signature asks for the ids so far
-        for warper in (
-            TopKLogitsWarper(self.top_k) if self.top_k > 0 else None,
-            TopPLogitsWarper(self.top_p) if self.top_p < 1.0 else None,
-            MinPLogitsWarper(self.min_p) if self.min_p is not None else None,
-        ):
-            if warper is not None:
-                logits_BV = warper(unused, logits_BV)
-        return logits_BV
+    def choose(
+        self, log_probs_BV: torch.Tensor, probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor
+    ) -> torch.Tensor:
+        """Token ids (B,), after top-k, top-p and min-p in the order of ``generate``."""
+        if self.greedy:
+            return log_probs_BV.argmax(dim=-1)
+        warpers: list[LogitsProcessor] = [TopKLogitsWarper(self.top_k)] if self.top_k > 0 else []
+        warpers += [TopPLogitsWarper(self.top_p)] if self.top_p < 1.0 else []
+        warpers += [MinPLogitsWarper(self.min_p)] if self.min_p is not None else []
+        if warpers:
+            for warper in warpers:
+                log_probs_BV = warper(torch.LongTensor(), log_probs_BV)  # the signature asks for the ids so far
+            probabilities_BV = log_probs_BV.softmax(dim=-1)
+        return draw(probabilities_BV, uniforms_B)
 
 
 @dataclass(frozen=True)
@@ -75,10 +74,10 @@ class Completion:
     Attributes:
         ids: Token ids, the end-of-sequence token included when it was reached.
         logprobs: Log-probability of each id at the sampling temperature, before top-k, top-p and min-p: what the
-            training forward computes. None from ``generate``.
+            training forward computes. None from the library's loops.
         entropy: Of the distributions the ids were drawn from, before top-k, top-p and min-p; nats, summed over the ids.
-            NaN from ``generate``.
-        truncated: Reached ``max_tokens`` without an end-of-sequence token.
+            NaN from the library's loops.
+        truncated: Reached ``max_tokens`` without an end-of-sequence token or a stop string.
     """
 
     ids: list[int]
@@ -101,9 +100,9 @@ def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
     return rows
 
 
-def draw(logits_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
-    """Token ids (B,): the inverse of the cumulative distribution of softmax(logits) at ``uniforms_B``."""
-    cumulative_BV = logits_BV.softmax(dim=-1).cumsum(dim=-1)
+def draw(probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
+    """Token ids (B,): the inverse of each row's cumulative distribution at ``uniforms_B``."""
+    cumulative_BV = probabilities_BV.cumsum(dim=-1)
     total_B1 = cumulative_BV[:, -1:]
     # Strictly below the total even where rounding makes a uniform 1.0: what lies above has probability zero.
     below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))
@@ -111,122 +110,79 @@ def draw(logits_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
     return torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1)
 
 
-class RowLayer(DynamicLayer):
-    """Keys and values of one layer in buffers (B, heads, prompt + capacity, head size), from which rows go."""
-
-    def __init__(self, prefilled: DynamicLayer, row_to_prompt: torch.Tensor, capacity: int) -> None:
-        super().__init__()
-        assert prefilled.keys is not None and prefilled.values is not None
-        self.length = prefilled.keys.size(-2)
-        self.buffers = []
-        for states in (prefilled.keys, prefilled.values):
-            buffer = states.new_empty(len(row_to_prompt), states.size(1), self.length + capacity, states.size(3))
-            buffer[:, :, : self.length] = states[row_to_prompt]
-            self.buffers.append(buffer)
-        self.is_initialized = True
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append one position and return views of all so far."""
-        end = self.length + key_states.size(-2)
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, self.length : end] = states
-        self.length = end
-        keys, values = self.buffers
-        return keys[:, :, :end], values[:, :, :end]
-
-    def get_seq_length(self) -> int:
-        """Positions held."""
-        return self.length
-
-    def keep_rows(self, rows: torch.Tensor) -> None:
-        """Drop every row not in ``rows``; copies only the positions in use."""
-        for i, buffer in enumerate(self.buffers):
-            kept = buffer[: len(rows)]
-            kept[:, :, : self.length] = buffer[:, :, : self.length].index_select(0, rows)
-            self.buffers[i] = kept
-
-
-def has_plain_cache(model: PreTrainedModel) -> bool:
-    """Whether every layer caches plain keys and values, which is what the native loop can handle."""
-    return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-
-
-def left_pad(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, both (P, longest prompt), padded on the left."""
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), pad_id)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-        mask[row, longest - len(prompt) :] = 1
-    return ids.to(device), mask.to(device)
-
-
 class Record:
-    """What has been sampled so far, for every row of the original batch.
+    """What has been sampled so far, for every row of the whole batch.
 
     Args:
         num_rows: Rows of the batch.
         max_tokens: Longest completion.
+        eos_ids: Tokens that end a completion.
+        stop: Strings that end a completion.
         device: Where the tensors live.
     """
 
-    def __init__(self, num_rows: int, max_tokens: int, device: torch.device) -> None:
-        self.ids_BT = torch.zeros(num_rows, max_tokens, dtype=torch.long, device=device)
+    def __init__(
+        self,
+        num_rows: int,
+        max_tokens: int,
+        eos_ids: Sequence[int],
+        stop: StopStrings | None,
+        device: torch.device,
+    ) -> None:
+        self.max_tokens, self.stop = max_tokens, stop
+        self.eos = torch.tensor(list(eos_ids), device=device)
+        self.ids_BT = torch.full((num_rows, max_tokens), int(eos_ids[0]), device=device)
         self.logprobs_BT = torch.zeros(num_rows, max_tokens, device=device)
         self.entropy_B = torch.zeros(num_rows, device=device)
-        self.length_B = torch.full((num_rows,), max_tokens, device=device)
-        self.ended_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
+        self.length_B = torch.zeros(num_rows, dtype=torch.long, device=device)
+        self.truncated_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
+        self.done_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
+        self.collected_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
 
     def add(
-        self, step: int, rows: torch.Tensor, ids_B: torch.Tensor, logits_BV: torch.Tensor, eos: torch.Tensor
+        self, rows: torch.Tensor, ids_R: torch.Tensor, log_probs_RV: torch.Tensor, probabilities_RV: torch.Tensor
     ) -> None:
-        """Note the token ``ids_B`` that each of ``rows`` drew from ``logits_BV``; rows that have ended draw in vain."""
-        log_probs_BV = logits_BV.log_softmax(dim=-1)
-        running_B = ~self.ended_B[rows]
-        self.ids_BT[rows, step] = ids_B
-        self.logprobs_BT[rows, step] = log_probs_BV.gather(1, ids_B[:, None]).squeeze(1)
-        self.entropy_B[rows] -= (log_probs_BV.exp() * log_probs_BV).sum(dim=1) * running_B
-        ends = rows[running_B & torch.isin(ids_B, eos)]
-        self.length_B[ends] = step + 1
-        self.ended_B[ends] = True
+        """Note the token ``ids_R`` that each of ``rows`` drew; rows that are done drew in vain."""
+        running_R = ~self.done_B[rows]
+        at_R = self.length_B[rows].clamp(max=self.max_tokens - 1)
+        logprobs_R = log_probs_RV.gather(1, ids_R[:, None]).squeeze(1)
+        self.ids_BT[rows, at_R] = torch.where(running_R, ids_R, self.ids_BT[rows, at_R])
+        self.logprobs_BT[rows, at_R] = torch.where(running_R, logprobs_R, self.logprobs_BT[rows, at_R])
+        # A token ruled out by the model itself has probability 0 and log-probability -inf: it adds 0, not NaN.
+        surprise_RV = probabilities_RV * log_probs_RV.clamp(min=torch.finfo(log_probs_RV.dtype).min)
+        self.entropy_B[rows] -= surprise_RV.sum(dim=1) * running_R
+        self.length_B[rows] += running_R
+        ended_R = torch.isin(ids_R, self.eos) | self.stopped(rows)
+        full_R = self.length_B[rows] == self.max_tokens
+        self.truncated_B[rows] |= running_R & full_R & ~ended_R
+        self.done_B[rows] |= running_R & (full_R | ended_R)
 
-    def completions(self) -> list[Completion]:
-        """One object a row."""
-        columns = (self.ids_BT, self.logprobs_BT, self.length_B, self.entropy_B, self.ended_B)
-        return [
-            Completion(ids[:length], logprobs[:length], entropy, not ended)
-            for ids, logprobs, length, entropy, ended in zip(*(column.tolist() for column in columns), strict=True)
-        ]
+    def stopped(self, rows: torch.Tensor) -> torch.Tensor:
+        """Which of ``rows`` have just completed a stop string."""
+        stopped_R = torch.zeros_like(rows, dtype=torch.bool)
+        if self.stop is None:
+            return stopped_R
+        newest_R = self.ids_BT[rows, (self.length_B[rows] - 1).clamp(min=0)]
+        candidates = torch.isin(newest_R, self.stop.endings.to(rows.device)).nonzero().squeeze(1).tolist()
+        if candidates:
+            recent = [
+                self.ids_BT[row, max(0, length - self.stop.num_tokens) : length].tolist()
+                for row, length in zip(rows[candidates].tolist(), self.length_B[rows[candidates]].tolist(), strict=True)
+            ]
+            stopped_R[candidates] = torch.tensor(self.stop.completed(recent), device=rows.device)
+        return stopped_R
 
-
-def prefill(
-    model: PreTrainedModel, prompts: Sequence[Sequence[int]], capacity: int, pad_id: int
-) -> tuple[list[RowLayer], torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Run each distinct prompt once and give every row its copy of the result.
-
-    Returns:
-        The cache's layers with room for ``capacity`` more positions, the logits (B, V) of the first token, the last
-        position (B,) of each prompt, and the attention mask (B, prompt).
-    """
-    distinct = list(dict.fromkeys(map(tuple, prompts)))
-    where = {prompt: i for i, prompt in enumerate(distinct)}
-    row_to_prompt = torch.tensor([where[tuple(prompt)] for prompt in prompts], device=model.device)
-    ids_PS, mask_PS = left_pad(distinct, pad_id, model.device)
-    positions_PS = (mask_PS.cumsum(dim=1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config)
-    output = model(
-        input_ids=ids_PS,
-        attention_mask=mask_PS,
-        position_ids=positions_PS,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    layers = [RowLayer(cast(DynamicLayer, layer), row_to_prompt, capacity) for layer in cache.layers]
-    return layers, output.logits[row_to_prompt, -1], positions_PS[row_to_prompt, -1], mask_PS[row_to_prompt]
+    def collect(self) -> dict[int, Completion]:
+        """The completions that are done and have not been collected before, by row."""
+        rows = (self.done_B & ~self.collected_B).nonzero().squeeze(1)
+        self.collected_B[rows] = True
+        columns = (rows, self.ids_BT[rows], self.logprobs_BT[rows], self.length_B[rows], self.entropy_B[rows])
+        return {
+            row: Completion(ids[:length], logprobs[:length], entropy, truncated)
+            for row, ids, logprobs, length, entropy, truncated in zip(
+                *(column.tolist() for column in (*columns, self.truncated_B[rows])), strict=True
+            )
+        }
 
 
 @torch.no_grad()
@@ -237,84 +193,52 @@ def decode(
     sampling: Sampling,
     eos_ids: Sequence[int],
     pad_id: int,
+    max_rows: int = 512,
+    stop: StopStrings | None = None,
+    on_finish: Callable[[int, Completion], None] | None = None,
 ) -> list[Completion]:
-    """One completion for each row of ``prompts``; equal prompts are prefilled once.
+    """One completion for each row of ``prompts``; equal prompts next to each other are prefilled once.
 
     Args:
         model: A causal language model with a plain key-value cache, in evaluation mode.
-        prompts: Token ids, one sequence a row.
+        prompts: Token ids, one sequence a row, each at least one token.
         keys: Names the randomness of each row; the same key and weights give the same completion.
         sampling: How tokens are drawn.
         eos_ids: Tokens that end a completion.
         pad_id: Fills prompts to one length; never attended to.
+        max_rows: Most rows in flight; the others wait for a place. Bounds the memory of keys and values.
+        stop: Strings that end a completion.
+        on_finish: Called with the row and its completion as soon as it is known, while others still decode.
     """
-    layers, logits_BV, position_B, mask_BS = prefill(model, prompts, sampling.max_tokens, pad_id)
-    padded = bool((mask_BS == 0).any())
-    cache = Cache(layers=[*layers])
+    if not prompts:
+        return []
+    look_every = LOOK_EVERY.get(model.device.type, LOOK_EVERY_ELSEWHERE)
+    longest_prefix = max(map(len, prompts)) - 1
+    num_slots = min(max_rows, len(prompts))
+    # A row appends max_tokens columns at most, and look_every more before somebody looks. Where others follow, half as
+    # many again, so that moving the columns to the left stays rare.
+    room = sampling.max_tokens + 2 * look_every + (sampling.max_tokens // 2 if num_slots < len(prompts) else 0)
+    layers = model.config.get_text_config().num_hidden_layers
+    cache = RowCache(layers, num_slots, longest_prefix, longest_prefix + room, model.device)
+    record = Record(len(prompts), sampling.max_tokens, eos_ids, stop, model.device)
+    slots = Slots(Queue(model, prompts, pad_id, max_rows), cache, record.done_B, num_slots)
     uniforms_BT = keyed_uniforms(keys, sampling.max_tokens).to(model.device)
-    eos = torch.tensor(list(eos_ids), device=model.device)
-    record = Record(len(prompts), sampling.max_tokens, model.device)
-    rows = torch.arange(len(prompts), device=model.device)  # those of the original batch that are still in the cache
+    completions: dict[int, Completion] = {}
 
-    for step in range(sampling.max_tokens):
-        logits_BV = logits_BV.float() / (1.0 if sampling.greedy else sampling.temperature)
-        if sampling.greedy:
-            ids_B = logits_BV.argmax(dim=-1)
-        else:
-            ids_B = draw(sampling.truncate(logits_BV), uniforms_BT[rows, step])
-        record.add(step, rows, ids_B, logits_BV, eos)
-        live = (~record.ended_B[rows]).nonzero().squeeze(1)
-        if len(live) == 0 or step + 1 == sampling.max_tokens:
-            break
-        if len(rows) - len(live) >= DROP_SHARE * len(rows):
-            rows, ids_B, position_B, mask_BS = rows[live], ids_B[live], position_B[live], mask_BS[live]
-            for layer in layers:
-                layer.keep_rows(live)
-        position_B = position_B + 1
-        mask_BS = torch.nn.functional.pad(mask_BS, (0, 1), value=1) if padded else mask_BS
-        logits_BV = model(
-            input_ids=ids_B[:, None],
-            attention_mask=mask_BS if padded else None,
-            position_ids=position_B[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        ).logits[:, -1]
-    return record.completions()
-
-
-@torch.no_grad()
-def generate(
-    model: PreTrainedModel,
-    prompts: Sequence[Sequence[int]],
-    keys: Sequence[str],
-    sampling: Sampling,
-    eos_ids: Sequence[int],
-    pad_id: int,
-) -> list[Completion]:
-    """The same as ``decode`` through ``model.generate``, for any model; without log-probabilities.
-
-    The randomness depends on all ``keys`` together, not on each row's own.
-    """
-    ids_PS, mask_PS = left_pad(prompts, pad_id, model.device)
-    how: dict[str, Any] = {"do_sample": False}
-    if not sampling.greedy:
-        how = {"do_sample": True, "temperature": sampling.temperature, "top_k": sampling.top_k}
-        how |= {"top_p": sampling.top_p, "min_p": sampling.min_p}
-    with torch.random.fork_rng():
-        torch.manual_seed(int.from_bytes(hashlib.sha256("\n".join(keys).encode()).digest()[:7]))
-        output = cast(Any, model).generate(
-            input_ids=ids_PS,
-            attention_mask=mask_PS,
-            max_new_tokens=sampling.max_tokens,
-            eos_token_id=list(eos_ids),
-            pad_token_id=pad_id,
-            **how,
-        )
-    ids_BT = output[:, ids_PS.size(1) :]
-    is_eos_BT = torch.isin(ids_BT, torch.tensor(list(eos_ids), device=ids_BT.device))
-    ended_B = is_eos_BT.any(dim=1)
-    length_B = torch.where(ended_B, is_eos_BT.int().argmax(dim=1) + 1, ids_BT.size(1))
-    return [
-        Completion(ids[:length], None, math.nan, not ended)
-        for ids, length, ended in zip(ids_BT.tolist(), length_B.tolist(), ended_B.tolist(), strict=True)
-    ]
+    for step in itertools.count(1):
+        logits_RV = slots.feed(model).float() / (1.0 if sampling.greedy else sampling.temperature)
+        log_probs_RV = logits_RV.log_softmax(dim=-1)
+        probabilities_RV = log_probs_RV.exp()
+        at_R = record.length_B[slots.rows_R].clamp(max=sampling.max_tokens - 1)
+        slots.ids_R = sampling.choose(log_probs_RV, probabilities_RV, uniforms_BT[slots.rows_R, at_R])
+        record.add(slots.rows_R, slots.ids_R, log_probs_RV, probabilities_RV)
+        if step % look_every == 0:
+            finished = record.collect()
+            completions |= finished
+            if on_finish is not None:
+                for row, completion in finished.items():
+                    on_finish(row, completion)
+            if len(completions) == len(prompts):
+                break
+            slots.renew(look_every)
+    return [completions[row] for row in range(len(prompts))]

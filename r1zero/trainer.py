@@ -5,7 +5,6 @@ the gradient (``_prepare_inputs``; tests/test_trainer.py compares updated weight
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,26 +21,29 @@ from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.config import Config
 from r1zero.evaluate import evaluate_task, write_completions
+from r1zero.kv_cache import has_plain_cache
+from r1zero.micro_batches import by_length
 from r1zero.prompts import encode
-from r1zero.reward_functions import reward_functions
-from r1zero.rollout import Completion, Sampling, decode, generate, has_plain_cache
+from r1zero.reward_functions import EarlyVerdicts, reward_functions
+from r1zero.rollout import Completion, Sampling, decode
+from r1zero.rollout_transformers import generate, generate_continuously
+from r1zero.step_profile import StepProfile, termination
+from r1zero.stop_strings import StopStrings
 from r1zero.tasks import Task
 from r1zero.tracking import Tracker
 
 log = logging.getLogger(__name__)
 
-# Tensors of a batch that have a column for each completion token, in TRL's names.
-COMPLETION_COLUMNS = (
-    "completion_ids",
-    "completion_mask",
-    "old_per_token_logps",
-    "ref_per_token_logps",
-    "sampling_per_token_logps",
-)
-PROMPT_COLUMNS = ("prompt_ids", "prompt_mask")
+OnFinish = Callable[[int, Completion], None]
 
-# Loss types that divide by the rows of a micro-batch; dapo, cispo and vespo divide by the tokens of the whole batch.
+# Loss types that divide by the rows of a micro-batch; dapo and cispo divide by the tokens of the whole batch.
 MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")
+# In these no row is dropped: bnpo divides by the tokens of a micro-batch, vespo's metric covers every row.
+NEEDS_EVERY_ROW = ("bnpo", "vespo")
+# TRL's metrics that are a mean over a micro-batch's tokens (at sequence level: rows) and zero on dropped rows.
+CLIP_METRICS = ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "cispo_clip_ratio")
+
+ROLLOUT_LOOPS = {"native": decode, "transformers": generate, "continuous": generate_continuously}
 
 
 def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
@@ -109,21 +111,39 @@ class R1ZeroTrainer(GRPOTrainer):
             top_p=args.top_p,
             min_p=args.min_p,
         )
-        self.decode = choose_decode(config.rollout.backend, model)
-        self.phase_s: dict[str, float] = {}
-        self.rollout_entropy = math.nan
-        self.new_tokens = 0
+        self.loop = choose_loop(config.rollout.backend, model)
+        stop_strings = cast(dict, args.generation_kwargs or {}).get("stop_strings")
+        if stop_strings and self.loop is not decode:
+            raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
+        self.stop = StopStrings(stop_strings, tokenizer) if stop_strings else None
+        self.early_verdicts = EarlyVerdicts(task.judges)
+        self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
+        self.rollout_metrics: dict[str, float] = {}
+        self.truths: list[Any] = []
         self.last_evaluated = -1
         self.step_started = self.run_started = time.perf_counter()
 
-    def sample_ids(self, prompts: Sequence[list[int]], keys: Sequence[str], sampling: Sampling) -> list[Completion]:
-        """Completions from the current policy."""
+    def sample_ids(
+        self,
+        prompts: Sequence[list[int]],
+        keys: Sequence[str],
+        sampling: Sampling,
+        on_finish: OnFinish = lambda row, completion: None,
+    ) -> list[Completion]:
+        """Completions from the current policy; ``on_finish`` gets each as soon as it is known."""
         was_training = self.model.training
         with unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         ) as model:
             model.eval()
-            completions = self.decode(model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
+            common = (model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
+            max_rows = self.config.rollout.max_rows
+            if self.loop is decode:
+                completions = decode(*common, max_rows=max_rows, stop=self.stop, on_finish=on_finish)
+            else:
+                completions = self.loop(*common, max_rows=max_rows)
+                for row, completion in enumerate(completions):
+                    on_finish(row, completion)
             model.train(was_training)
         return completions
 
@@ -133,14 +153,10 @@ class R1ZeroTrainer(GRPOTrainer):
         """Completions and their text; each rank decodes its share and all ranks get everything."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         mine = range(rank, len(prompts), world)
-        found: list[tuple[int, Completion, str]] = []
-        size = self.config.eval.batch_size
-        for start in range(0, len(mine), size):
-            chosen = mine[start : start + size]
-            ids = [encode(prompts[i], self.tokenizer) for i in chosen]
-            completions = self.sample_ids(ids, [keys[i] for i in chosen], sampling)
-            texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
-            found += zip(chosen, completions, texts, strict=True)
+        ids = [encode(prompts[i], self.tokenizer) for i in mine]
+        completions = self.sample_ids(ids, [keys[i] for i in mine], sampling)
+        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
+        found = list(zip(mine, completions, texts, strict=True))
         return [(done, text) for _, done, text in sorted(gather_object(found), key=lambda item: item[0])]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
@@ -173,21 +189,37 @@ class R1ZeroTrainer(GRPOTrainer):
         inputs = super()._prepare_inputs(generation_batch)
         if self.model.training and self._buffered_inputs is not before:
             window = min(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
+            num_rows = sum(len(batch["advantages"]) for batch in self._buffered_inputs)
             self._buffered_inputs = by_length(self._buffered_inputs, window, self.can_drop_rows())
+            self.profile.skipped_rows += num_rows - sum(len(batch["advantages"]) for batch in self._buffered_inputs)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
+        if self.model.training:
+            self.profile.add_micro_batch(inputs)
         return inputs
 
     def can_drop_rows(self) -> bool:
         """Whether the policy term is the whole loss, so that a row of advantage zero adds nothing to the gradient."""
         only_policy_term = self.beta == 0 and not self._entropy_bonus_enabled and not self.aux_loss_enabled
         # The entropy metric covers every row all the same, because the native rollout measures it.
-        measured = self.decode is decode
-        return measured and only_policy_term and self.top_entropy_quantile == 1.0 and self.loss_type != "bnpo"
+        measured = self.loop is decode
+        return (
+            measured and only_policy_term and self.top_entropy_quantile == 1.0 and self.loss_type not in NEEDS_EVERY_ROW
+        )
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
-        """TRL's loss; where it is a mean over the rows of a micro-batch, the dropped rows still count in the mean."""
+        """TRL's loss and metrics; the dropped rows still count in every mean."""
         loss = super()._compute_loss(model, inputs)
-        return loss * inputs.get("row_share", 1.0) if self.loss_type in MEAN_OVER_ROWS else loss
+        if "row_share" not in inputs:
+            return loss
+        logged = self._metrics["train"]
+        for name in CLIP_METRICS:
+            if name in logged:
+                logged[name][-1] *= inputs[
+                    "row_share" if self.importance_sampling_level == "sequence" else "token_share"
+                ]
+        if "clip_ratio/low_min" in logged:
+            logged["clip_ratio/low_min"][-1] = 0.0  # of a dropped row
+        return loss * inputs["row_share"] if self.loss_type in MEAN_OVER_ROWS else loss
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
@@ -198,13 +230,13 @@ class R1ZeroTrainer(GRPOTrainer):
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         paying = self.reward_weights.to(rewards.device) > 0
         rewards[rewards[:, paying].isnan().any(dim=1)] = torch.nan
-        self.phase_s["judge"] = time.perf_counter() - started
+        self.profile.judge_s += time.perf_counter() - started
         return rewards
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """TRL's batch; every completion with its verdicts is written to disk."""
+        self.truths = inputs  # TRL hands the rollout the prompts alone
         output = super()._generate_and_score_completions(inputs)
-        self.new_tokens += int(self.accelerator.gather(output["completion_mask"].sum()).sum())
         if self.accelerator.is_main_process and self.model.training:
             table = {
                 "prompt": list(self._logs["prompt"]),
@@ -220,96 +252,64 @@ class R1ZeroTrainer(GRPOTrainer):
             write_completions(pd.DataFrame(table), path)
         return output
 
+    def note_rollout(self, completions: list[Completion]) -> None:
+        """Metrics of all ranks' ``completions`` that TRL cannot know."""
+        everyones = gather_object([(len(done.ids), done.truncated, done.entropy) for done in completions])
+        num_tokens = sum(length for length, _, _ in everyones)
+        self.profile.tokens += num_tokens
+        if self.loop is decode:  # over all tokens; TRL's own misses the dropped rows
+            self.rollout_metrics["entropy"] = sum(entropy for _, _, entropy in everyones) / num_tokens
+        if self.stop is not None:  # TRL takes a completion that ends in a stop string for truncated
+            self.rollout_metrics |= termination((length, truncated) for length, truncated, _ in everyones)
+
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send TRL's metrics of this step, and the times of its phases, to the tracker."""
         super().log(logs, start_time)
         if "train_runtime" in logs or not self.accelerator.is_main_process:
             return
         now = time.perf_counter()
-        step_s = now - self.step_started
-        self.step_started = now
         metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
-        if not math.isnan(self.rollout_entropy):
-            metrics["entropy"] = self.rollout_entropy  # over all tokens; TRL's misses the dropped rows
-        metrics |= {f"time/{phase}_s": seconds for phase, seconds in self.phase_s.items()}
-        self.phase_s, self.rollout_entropy = {}, math.nan  # a step that reuses completions has no rollout
-        metrics |= {"time/step_s": step_s, "time/elapsed_s": now - self.run_started}
-        metrics["perf/tokens_per_s"] = self.new_tokens / step_s
-        self.new_tokens = 0
+        metrics |= self.rollout_metrics | self.profile.metrics(now - self.step_started)
+        metrics["time/elapsed_s"] = now - self.run_started
+        self.step_started, self.rollout_metrics = now, {}
+        self.profile.reset()
         self.tracker.log(self.state.global_step, metrics)
 
 
-def choose_decode(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
-    """The decode loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
-    if backend == "native" and has_plain_cache(model):
-        return decode
-    if backend == "native":
+def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
+    """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
+    if backend == "native" and not has_plain_cache(model):
         log.warning("rollout=native has no loop for %s: using its own generate.", type(model).__name__)
-    return generate
+        return generate
+    return ROLLOUT_LOOPS[backend]
 
 
 def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
-    """TRL's ``rollout_func``: one completion for each prompt, keyed by (seed, step, row), so not by rank or order."""
+    """TRL's ``rollout_func``: one completion for each prompt, keyed by (seed, step, row), so not by rank or order.
+
+    Judges start on a completion when it is finished, while others still decode.
+    """
     started = time.perf_counter()
     first = trainer.accelerator.process_index * len(prompts)
     part = trainer._step % trainer.args.gradient_accumulation_steps
     place = f"train/{trainer.args.seed}/{trainer.state.global_step}/{part}"
     keys = [f"{place}/{first + row}" for row in range(len(prompts))]
     prompt_ids = [encode(prompt, trainer.tokenizer) for prompt in prompts]
-    completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling)
-    trainer.phase_s["rollout"] = time.perf_counter() - started
+
+    def judge(row: int, completion: Completion) -> None:
+        text = trainer.tokenizer.decode(completion.ids, skip_special_tokens=True)
+        trainer.early_verdicts.start(row, text, trainer.truths[row])
+
+    completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling, judge)
+    decoded = time.perf_counter()
+    trainer.profile.add_rollout(prompt_ids, completions, decoded - started)
+    verdicts = trainer.early_verdicts.collect(len(prompts))
+    trainer.profile.judge_s += time.perf_counter() - decoded
+    trainer.note_rollout(completions)
     logprobs = [done.logprobs for done in completions]
-    totals = torch.tensor(
-        [sum(done.entropy for done in completions), sum(len(done.ids) for done in completions)],
-        device=trainer.accelerator.device,
-    )
-    entropy, tokens = trainer.accelerator.reduce(totals, reduction="sum").tolist()
-    trainer.rollout_entropy = entropy / tokens
     return {
         "prompt_ids": prompt_ids,
         "completion_ids": [done.ids for done in completions],
         "logprobs": None if None in logprobs else logprobs,
+        "verdicts": verdicts,
     }
-
-
-def by_length(batches: list[dict[str, Any]], window: int, drop_zero_advantages: bool = False) -> list[dict[str, Any]]:
-    """The same rows in micro-batches of like length, longest first, each trimmed to its longest completion and prompt.
-
-    Args:
-        batches: Micro-batches of one generation batch; tensors have the rows as first axis.
-        window: Micro-batches of one optimizer step. Rows stay within their window.
-        drop_zero_advantages: Leave out rows whose advantage is exactly zero, except where a micro-batch would be empty.
-
-    Returns:
-        As many micro-batches. ``row_share`` in each is its rows over the rows it had, for losses that divide by rows.
-    """
-    regrouped = []
-    for start in range(0, len(batches), window):
-        group = batches[start : start + window]
-        sizes = [len(batch["completion_mask"]) for batch in group]
-        lengths_B = torch.cat([batch["completion_mask"] for batch in group]).sum(dim=1)
-        order_B = lengths_B.argsort(descending=True, stable=True)
-        if drop_zero_advantages:
-            moves_B = torch.cat([batch["advantages"] for batch in group])[order_B] != 0
-            missing = max(0, len(group) - int(moves_B.sum()))
-            fillers = (~moves_B).nonzero().squeeze(1).flip(0)[:missing]  # the shortest rows cost least
-            moves_B[fillers] = True
-            order_B = order_B[moves_B]
-        parts_B = order_B.tensor_split(len(group))
-        for batch, size, rows in zip(group, sizes, parts_B, strict=True):
-            chosen = {
-                key: torch.cat([other[key] for other in group])[rows]
-                for key, value in batch.items()
-                if isinstance(value, torch.Tensor) and value.dim() > 0
-            }
-            regrouped.append(trimmed({**batch, **chosen, "row_share": len(rows) / size}))
-    return regrouped
-
-
-def trimmed(batch: dict[str, Any]) -> dict[str, Any]:
-    """``batch`` without the columns that are padding in every row."""
-    completion = max(1, int(batch["completion_mask"].sum(dim=1).max()))
-    prompt = max(1, int(batch["prompt_mask"].sum(dim=1).max()))
-    narrow = {key: batch[key][:, :completion] for key in COMPLETION_COLUMNS if key in batch}
-    narrow |= {key: batch[key][:, -prompt:] for key in PROMPT_COLUMNS}
-    return batch | narrow

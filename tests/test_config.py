@@ -76,13 +76,27 @@ def test_the_deepspeed_group_reaches_trl() -> None:
         ("trainer.loss_type=foo", "must be one of grpo, dapo"),
         ("trainer.resume_from_checkpoint=x", "resuming is not built yet"),
         ("trainer.repetition_penalty=1.1", "rollouts do not support it yet"),
-        ("rollout.backend=fast", "must be native or transformers"),
-        ("eval.batch_size=0", "eval.batch_size = 0"),
+        ("rollout.backend=fast", "must be one of native, transformers"),
+        ("rollout.max_rows=0", "rollout.max_rows = 0"),
+        ("trainer.generation_kwargs={num_beams:2}", "generation_kwargs.num_beams: rollouts know stop_strings alone"),
+        ("trainer.generation_kwargs={stop_strings:x}", "must be a list of strings"),
     ],
 )
 def test_a_wrong_value_says_what_to_set(override: str, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compose_config(override)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ("rollout=transformers", "only rollout=native knows them"),
+        ("trainer.mask_truncated_completions=true", "Set one of the two"),
+    ],
+)
+def test_stop_strings_where_they_cannot_work(other: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config("trainer.generation_kwargs={stop_strings:[x]}", other)
 
 
 @pytest.mark.parametrize(

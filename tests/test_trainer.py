@@ -9,8 +9,9 @@ import pytest
 import torch
 from trl import GRPOTrainer
 
+from r1zero.micro_batches import by_length
 from r1zero.rollout import Completion
-from r1zero.trainer import R1ZeroTrainer, by_length
+from r1zero.trainer import R1ZeroTrainer
 
 EOS = 2
 
@@ -25,7 +26,7 @@ def canned(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int])
     """Fix the completions: ``right`` says which start with the target (None: with 13, which cannot be judged)."""
     rows = trainer.task.train
 
-    def sample_ids(prompts: list[list[int]], keys: list[str], sampling: Any) -> list[Completion]:
+    def sample_ids(prompts: list[list[int]], keys: list[str], sampling: Any, on_finish: Any = None) -> list[Completion]:
         completions = []
         for row, prompt in enumerate(prompts):
             target = next(r["target"] for r in rows if trainer.tokenizer(r["prompt"])["input_ids"] == prompt)
@@ -33,6 +34,8 @@ def canned(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int])
             body = [(37 * row + 11 * i) % 150 + 30 for i in range(lengths[row % len(lengths)] - 2)]
             ids = trainer.tokenizer(str(first), add_special_tokens=False)["input_ids"] + body + [EOS]
             completions.append(Completion(ids, [0.0] * len(ids), 0.0, False))
+            if on_finish:
+                on_finish(row, completions[-1])
         return completions
 
     trainer.sample_ids = sample_ids

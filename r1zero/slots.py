@@ -1,0 +1,116 @@
+"""Which rows are in flight, and which wait.
+
+Axes: B rows in all, R rows in flight, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from transformers import PreTrainedModel
+
+from r1zero.kv_cache import Prefix, RowCache, prefill
+
+# Finished rows are replaced or dropped when they are this share of the batch: both copy a part of the cache, so doing
+# it for every single row would cost more than it saves (measured on 256 rows of the embedded model).
+DROP_SHARE = 1 / 8
+
+
+class Queue:
+    """Rows that wait for a place, in order; their distinct prompts are prefilled in batches of what fits at once.
+
+    Args:
+        model: A causal language model.
+        prompts: Token ids, one sequence a row.
+        pad_id: Fills prompts to one length; never attended to.
+        max_rows: Most rows in flight.
+    """
+
+    def __init__(self, model: PreTrainedModel, prompts: Sequence[Sequence[int]], pad_id: int, max_rows: int) -> None:
+        self.model, self.prompts, self.pad_id, self.max_rows = model, prompts, pad_id, max_rows
+        self.next_row = self.prefilled_to = 0
+        self.prefix: Prefix
+        self.which: list[int] = []
+
+    def __len__(self) -> int:
+        return len(self.prompts) - self.next_row
+
+    def take(self, count: int) -> tuple[range, Prefix, list[int]]:
+        """At most ``count`` rows, and which entries of the prefix are theirs."""
+        if self.next_row == self.prefilled_to:
+            self.prefilled_to = min(self.next_row + self.max_rows, len(self.prompts))
+            chunk = [tuple(prompt) for prompt in self.prompts[self.next_row : self.prefilled_to]]
+            distinct = {prompt: i for i, prompt in enumerate(dict.fromkeys(chunk))}
+            self.which = [distinct[prompt] for prompt in chunk]
+            self.prefix = prefill(self.model, [list(prompt) for prompt in distinct], self.pad_id)
+        taken = range(self.next_row, min(self.next_row + count, self.prefilled_to))
+        self.next_row = taken.stop
+        which, self.which = self.which[: len(taken)], self.which[len(taken) :]
+        return taken, self.prefix, which
+
+
+class Slots:
+    """The rows in flight: which they are, the token each feeds next, and its position.
+
+    Args:
+        queue: Where rows come from.
+        cache: Their keys and values.
+        done_B: Which rows are done; the decode loop updates it.
+        num_slots: Most rows in flight.
+    """
+
+    def __init__(self, queue: Queue, cache: RowCache, done_B: torch.Tensor, num_slots: int) -> None:
+        self.queue, self.cache, self.done_B = queue, cache, done_B
+        self.device = done_B.device
+        self.rows_R, self.ids_R, self.position_R = torch.zeros(3, num_slots, dtype=torch.long, device=self.device)
+        self.fill(torch.arange(num_slots, device=self.device))
+
+    def fill(self, free: torch.Tensor) -> torch.Tensor:
+        """Let waiting rows take the slots ``free``; those that stay free are returned."""
+        while len(self.queue) and len(free):
+            taken, prefix, which = self.queue.take(len(free))
+            slots, free = free[: len(taken)], free[len(taken) :]
+            prompts = [self.queue.prompts[row] for row in taken]
+            self.cache.admit(slots, prefix, torch.tensor(which, device=self.device))
+            self.rows_R[slots] = torch.tensor(taken, device=self.device)
+            self.ids_R[slots] = torch.tensor([prompt[-1] for prompt in prompts], device=self.device)
+            self.position_R[slots] = torch.tensor([len(prompt) - 1 for prompt in prompts], device=self.device)
+        return free
+
+    def renew(self, steps: int) -> None:
+        """Fill or drop the slots of rows that are done, when enough are or the cache has no room for ``steps`` more."""
+        done_R = self.done_B[self.rows_R]
+        free = done_R.nonzero().squeeze(1)
+        if len(free) < DROP_SHARE * len(done_R) and self.cache.room() > steps:
+            return
+        free = self.fill(free)
+        if len(free):
+            kept = torch.ones_like(done_R).index_fill(0, free, value=False).nonzero().squeeze(1)
+            self.cache.keep(kept)
+            self.rows_R, self.ids_R, self.position_R = self.rows_R[kept], self.ids_R[kept], self.position_R[kept]
+
+    def feed(self, model: PreTrainedModel) -> torch.Tensor:
+        """The logits (R, V) of each row's next token."""
+        mask_RS = None
+        if self.cache.padded() or groups_queries(model):
+            mask_RS = self.cache.attention_mask()
+            if model.config._attn_implementation == "sdpa":
+                mask_RS = mask_RS[:, None, None]  # as it is used, so that the model need not build it
+        logits_RV = model(
+            input_ids=self.ids_R[:, None],
+            attention_mask=mask_RS,
+            position_ids=self.position_R[:, None],
+            past_key_values=self.cache,
+            use_cache=True,
+        ).logits[:, -1]
+        self.cache.advance()
+        self.position_R = self.position_R + 1
+        return logits_RV
+
+
+def groups_queries(model: PreTrainedModel) -> bool:
+    """Whether query heads share keys and values.
+
+    Under a mask, transformers then runs them as one product, twice as fast on a CPU as torch's own grouping without.
+    """
+    heads = getattr(model.config, "num_attention_heads", 1)
+    return getattr(model.config, "num_key_value_heads", heads) != heads
