@@ -24,10 +24,11 @@ import torch
 from datasets import Dataset
 from hydra import compose, initialize_config_module
 from tqdm import tqdm
-from transformers import PrinterCallback, TrainerCallback
-from trl import GRPOTrainer
+from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
+from trl import GRPOConfig, GRPOTrainer
 
 from r1zero.config import register_schema, resolve
+from r1zero.flops import matmul_peak, model_flops
 from r1zero.models import load_model, load_tokenizer
 from r1zero.reward_functions import reward_functions
 from r1zero.tasks.build import build_task
@@ -46,12 +47,14 @@ class Measurement:
         step_s: Seconds of each step but the first.
         tokens: Completion tokens of all those steps.
         completions: Completions of all those steps.
+        floor_s: Seconds that the arithmetic of all those steps would take at the measured matrix-product peak.
         peak_mb: Largest resident size of the process.
     """
 
     step_s: list[float]
     tokens: float
     completions: int
+    floor_s: float
     peak_mb: float
 
 
@@ -95,12 +98,33 @@ def measure(contender: str, model: str, steps: int, overrides: list[str]) -> Mea
         trainer.add_callback(stopwatch)
         trainer.train()
     lengths = [row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row]
+    prompt = round(statistics.mean(len(tokenizer(row["prompt"])["input_ids"]) for row in task.train[:100]))
+    floor = floor_s(policy, args, prompt, [round(length) for length in lengths[1:]])
     return Measurement(
         step_s=[end - start for start, end in zip(stopwatch.ends, stopwatch.ends[1:], strict=False)],
         tokens=sum(lengths[1:]) * args.generation_batch_size,
         completions=len(lengths[1:]) * args.generation_batch_size,
+        floor_s=floor,
         peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     )
+
+
+def floor_s(model: PreTrainedModel, args: GRPOConfig, prompt: int, lengths: list[int]) -> float:
+    """Seconds of the arithmetic that rollouts and updates of all rows need, at the measured matrix-product peak.
+
+    From the mean lengths of the prompts and of each step's completions, in tokens.
+    """
+    flops, rows = model_flops(model), args.generation_batch_size
+    total = 0
+    for length in lengths:
+        spans = [(prompt, length)] * rows
+        total += flops.rollout([prompt] * (rows // args.num_generations), spans) + 3 * flops.forward(spans)
+    return total / matmul_peak(model.device, torch.bfloat16 if args.bf16 else model.dtype)
+
+
+def device_name() -> str:
+    """The accelerator's name, or the CPU's kind."""
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu ({platform.machine()})"
 
 
 def in_process_of_its_own(contender: str, arguments: argparse.Namespace) -> Measurement:
@@ -128,13 +152,13 @@ def compare(arguments: argparse.Namespace) -> dict[str, object]:
             "median_step_s": statistics.median(second for one in all_of_it for second in one.step_s),
             "tokens_per_s": sum(one.tokens for one in all_of_it) / sum(sum(one.step_s) for one in all_of_it),
             "mean_length": sum(one.tokens for one in all_of_it) / sum(one.completions for one in all_of_it),
+            "floor_share": sum(one.floor_s for one in all_of_it) / sum(sum(one.step_s) for one in all_of_it),
             "peak_mb": max(one.peak_mb for one in all_of_it),
         }
         for name, all_of_it in measured.items()
     }
-    device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu ({platform.machine()})"
     return {
-        "device": device,
+        "device": device_name(),
         "threads": torch.get_num_threads(),
         "model": arguments.model,
         "overrides": arguments.overrides,
@@ -158,11 +182,11 @@ def main() -> None:
         sys.stdout.write(json.dumps(vars(one)) + "\n")
         return
     result = compare(arguments)
-    lines = [f"{'':8} {'median step':>12} {'tokens/s':>10} {'mean length':>12} {'peak memory':>12}"]
+    lines = [f"{'':8} {'median step':>12} {'tokens/s':>10} {'mean length':>12} {'floor/step':>11} {'peak memory':>12}"]
     for name, row in result["contenders"].items():
         lines.append(
             f"{name:8} {row['median_step_s']:>10.2f} s {row['tokens_per_s']:>10,.0f} {row['mean_length']:>12.1f}"
-            f" {row['peak_mb']:>9,.0f} MB"
+            f" {row['floor_share']:>11.1%} {row['peak_mb']:>9,.0f} MB"
         )
     ratios = sorted(result["ratios"])
     lines.append(f"ratio step_time: {statistics.median(ratios):.2f} (rounds {ratios[0]:.2f} to {ratios[-1]:.2f})")

@@ -15,13 +15,20 @@ COMPLETION_COLUMNS = (
 PROMPT_COLUMNS = ("prompt_ids", "prompt_mask")
 
 
-def by_length(batches: list[dict[str, Any]], window: int, drop_zero_advantages: bool = False) -> list[dict[str, Any]]:
+def rows_that_move(batches: list[dict[str, Any]], window: int) -> list[int]:
+    """For each optimizer step, the rows whose advantage is not zero; at least one for each of its micro-batches."""
+    groups = [batches[start : start + window] for start in range(0, len(batches), window)]
+    return [max(len(group), sum(int((batch["advantages"] != 0).sum()) for batch in group)) for group in groups]
+
+
+def by_length(batches: list[dict[str, Any]], window: int, num_rows: list[int] | None = None) -> list[dict[str, Any]]:
     """The same rows in micro-batches of like length, longest first, each trimmed to its longest completion and prompt.
 
     Args:
         batches: Micro-batches of one generation batch; tensors have the rows as first axis.
         window: Micro-batches of one optimizer step. Rows stay within their window.
-        drop_zero_advantages: Leave out rows whose advantage is exactly zero, except where a micro-batch would be empty.
+        num_rows: Rows to keep for each window, at least ``rows_that_move``; those left out have an advantage of exactly
+            zero. None keeps all.
 
     Returns:
         As many micro-batches. Where rows of their window were left out, ``row_share`` is a micro-batch's rows over the
@@ -35,9 +42,9 @@ def by_length(batches: list[dict[str, Any]], window: int, drop_zero_advantages: 
         lengths_B = torch.cat([batch["completion_mask"] for batch in group]).sum(dim=1)
         mean_tokens = float(lengths_B.sum()) / len(group)
         order_B = lengths_B.argsort(descending=True, stable=True)
-        if drop_zero_advantages:
+        if num_rows is not None:
             moves_B = torch.cat([batch["advantages"] for batch in group])[order_B] != 0
-            missing = max(0, len(group) - int(moves_B.sum()))
+            missing = num_rows[start // window] - int(moves_B.sum())
             fillers = (~moves_B).nonzero().squeeze(1).flip(0)[:missing]  # the shortest rows cost least
             moves_B[fillers] = True
             order_B = order_B[moves_B]

@@ -22,7 +22,7 @@ from trl.models.utils import unwrap_model_for_generation
 from r1zero.config import Config
 from r1zero.evaluate import evaluate_task, write_completions
 from r1zero.kv_cache import has_plain_cache
-from r1zero.micro_batches import by_length
+from r1zero.micro_batches import by_length, rows_that_move, trimmed
 from r1zero.prompts import encode
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
@@ -38,8 +38,6 @@ OnFinish = Callable[[int, Completion], None]
 
 # Loss types that divide by the rows of a micro-batch; dapo and cispo divide by the tokens of the whole batch.
 MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")
-# In these no row is dropped: bnpo divides by the tokens of a micro-batch, vespo's metric covers every row.
-NEEDS_EVERY_ROW = ("bnpo", "vespo")
 # TRL's metrics that are a mean over a micro-batch's tokens (at sequence level: rows) and zero on dropped rows.
 CLIP_METRICS = ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "cispo_clip_ratio")
 
@@ -182,29 +180,44 @@ class R1ZeroTrainer(GRPOTrainer):
         """Micro-batches of like length, trimmed to their own longest row, without rows that cannot move the policy.
 
         Removes the work on padding and on groups whose completions all earned the same. Rows only change places within
-        one optimizer step, so the gradient is the same (for ``bnpo``, whose normaliser is per micro-batch, nothing is
-        dropped, and the partition is another draw from the same shuffle).
+        one optimizer step, and only where the gradient does not depend on the partition.
         """
         before = self._buffered_inputs
         inputs = super()._prepare_inputs(generation_batch)
         if self.model.training and self._buffered_inputs is not before:
             window = min(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
             num_rows = sum(len(batch["advantages"]) for batch in self._buffered_inputs)
-            self._buffered_inputs = by_length(self._buffered_inputs, window, self.can_drop_rows())
+            if not self.can_regroup_rows():
+                self._buffered_inputs = [trimmed(batch) for batch in self._buffered_inputs]
+            else:
+                rows = self.rows_to_keep(window) if self.can_drop_rows() else None
+                self._buffered_inputs = by_length(self._buffered_inputs, window, rows)
             self.profile.skipped_rows += num_rows - sum(len(batch["advantages"]) for batch in self._buffered_inputs)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
         if self.model.training:
             self.profile.add_micro_batch(inputs)
         return inputs
 
+    def can_regroup_rows(self) -> bool:
+        """Whether the loss of an optimizer step is the same however its rows are split into micro-batches.
+
+        bnpo, the entropy bonus, the entropy quantile and the router's loss are means over one micro-batch.
+        """
+        over_micro_batch = self.loss_type == "bnpo" or self._entropy_bonus_enabled or self.aux_loss_enabled
+        return not over_micro_batch and self.top_entropy_quantile == 1.0
+
     def can_drop_rows(self) -> bool:
-        """Whether the policy term is the whole loss, so that a row of advantage zero adds nothing to the gradient."""
-        only_policy_term = self.beta == 0 and not self._entropy_bonus_enabled and not self.aux_loss_enabled
-        # The entropy metric covers every row all the same, because the native rollout measures it.
-        measured = self.loop is decode
-        return (
-            measured and only_policy_term and self.top_entropy_quantile == 1.0 and self.loss_type not in NEEDS_EVERY_ROW
-        )
+        """Whether a row of advantage zero adds nothing to the gradient, and every metric can do without it.
+
+        The entropy covers every row all the same where the native rollout measures it; vespo's own metric would not.
+        """
+        return self.can_regroup_rows() and self.beta == 0 and self.loop is decode and self.loss_type != "vespo"
+
+    def rows_to_keep(self, window: int) -> list[int]:
+        """For each optimizer step, the rows to compute: as many on all ranks, since TRL gathers a value for each."""
+        batches = cast(list[dict[str, Any]], self._buffered_inputs)
+        mine = torch.tensor([rows_that_move(batches, window)], device=self.accelerator.device)
+        return self.accelerator.gather(mine).amax(dim=0).tolist()
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
         """TRL's loss and metrics; the dropped rows still count in every mean."""

@@ -1,6 +1,6 @@
 """Fixtures: a tiny random model, and a trainer around it whose completions a test can fix."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return build_tokenizer()
 
 
-@pytest.fixture
-def tiny_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> LlamaForCausalLM:
+def build_tiny_model(folder: Path) -> LlamaForCausalLM:
     """A random two-layer model with grouped-query attention, in float32; on disk, where TRL finds the reference."""
+    tokenizer = build_tokenizer()
     torch.manual_seed(0)
     model = LlamaForCausalLM(
         LlamaConfig(
@@ -50,8 +50,14 @@ def tiny_model(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> LlamaForCa
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    model.save_pretrained(tmp_path / "tiny")
-    return LlamaForCausalLM.from_pretrained(tmp_path / "tiny").eval()
+    model.save_pretrained(folder)
+    return LlamaForCausalLM.from_pretrained(folder).eval()
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path) -> LlamaForCausalLM:
+    """See ``build_tiny_model``."""
+    return build_tiny_model(tmp_path / "tiny")
 
 
 def first_number_judge(text: str, row: Any) -> Verdict:
@@ -64,33 +70,36 @@ def first_number_judge(text: str, row: Any) -> Verdict:
     )
 
 
+def build_trainer(cls: type, model: LlamaForCausalLM, run_dir: Path, **trainer: Any) -> R1ZeroTrainer:
+    """A trainer on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys."""
+    keys = {
+        "num_generations": 4,
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 2,
+        "max_completion_length": 12,
+        "max_steps": 1,
+        "learning_rate": 1e-2,
+        "eval_strategy": "no",
+    } | trainer
+    config = compose_config("tracker=none", *(f"++trainer.{key}={value}" for key, value in keys.items()))
+    rows = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)]
+    task = Task("toy", rows, rows, {"toy": first_number_judge}, "toy")
+    config.reward.weights = {"toy": 1.0}
+    run_dir.mkdir(parents=True)
+    return cls(
+        config, grpo_config(config, run_dir), task, model, build_tokenizer(), run_dir, Tracker(config, run_dir, 1)
+    )
+
+
 @pytest.fixture
-def make_trainer(
-    tmp_path: Path, tiny_model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
-) -> Callable[..., R1ZeroTrainer]:
-    """Builds a trainer on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys."""
-    made: list[Tracker] = []
+def make_trainer(tmp_path: Path, tiny_model: LlamaForCausalLM) -> Iterator[Callable[..., R1ZeroTrainer]]:
+    """Builds trainers that share ``tiny_model``; see ``build_trainer``."""
+    made: list[R1ZeroTrainer] = []
 
     def make(cls: type = R1ZeroTrainer, **trainer: Any) -> R1ZeroTrainer:
-        keys = {
-            "num_generations": 4,
-            "per_device_train_batch_size": 8,
-            "gradient_accumulation_steps": 2,
-            "max_completion_length": 12,
-            "max_steps": 1,
-            "learning_rate": 1e-2,
-            "eval_strategy": "no",
-        } | trainer
-        config = compose_config("tracker=none", *(f"++trainer.{key}={value}" for key, value in keys.items()))
-        rows = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)]
-        task = Task("toy", rows, rows, {"toy": first_number_judge}, "toy")
-        config.reward.weights = {"toy": 1.0}
-        run_dir = tmp_path / str(len(made))
-        run_dir.mkdir()
-        tracker = Tracker(config, run_dir, 1)
-        made.append(tracker)
-        return cls(config, grpo_config(config, run_dir), task, tiny_model, tokenizer, run_dir, tracker)
+        made.append(build_trainer(cls, tiny_model, tmp_path / str(len(made)), **trainer))
+        return made[-1]
 
     yield make
-    for tracker in made:
-        tracker.finish()
+    for trainer in made:
+        trainer.tracker.finish()

@@ -1,44 +1,21 @@
 """The gradient: numbers worked by hand, and the same weights as TRL's own trainer whatever we save in work."""
 
 import copy
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from trl import GRPOTrainer
+from canned import EOS, LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
 
-from r1zero.micro_batches import by_length
-from r1zero.rollout import Completion
+from r1zero.config import LOSS_TYPES
+from r1zero.micro_batches import by_length, rows_that_move
 from r1zero.trainer import R1ZeroTrainer
-
-EOS = 2
-
-
-class PaddedTrainer(R1ZeroTrainer):
-    """Ours without the regrouping by length: TRL's micro-batches."""
-
-    _prepare_inputs = GRPOTrainer._prepare_inputs
-
-
-def canned(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int]) -> None:
-    """Fix the completions: ``right`` says which start with the target (None: with 13, which cannot be judged)."""
-    rows = trainer.task.train
-
-    def sample_ids(prompts: list[list[int]], keys: list[str], sampling: Any, on_finish: Any = None) -> list[Completion]:
-        completions = []
-        for row, prompt in enumerate(prompts):
-            target = next(r["target"] for r in rows if trainer.tokenizer(r["prompt"])["input_ids"] == prompt)
-            first = {True: target, False: 99, None: 13}[right[row % len(right)]]
-            body = [(37 * row + 11 * i) % 150 + 30 for i in range(lengths[row % len(lengths)] - 2)]
-            ids = trainer.tokenizer(str(first), add_special_tokens=False)["input_ids"] + body + [EOS]
-            completions.append(Completion(ids, [0.0] * len(ids), 0.0, False))
-            if on_finish:
-                on_finish(row, completions[-1])
-        return completions
-
-    trainer.sample_ids = sample_ids
 
 
 def trained_weights(trainer: R1ZeroTrainer) -> dict[str, torch.Tensor]:
@@ -56,7 +33,7 @@ def advantages_of(trainer: R1ZeroTrainer) -> list[float]:
 def test_advantages_by_hand(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
     """Rewards 1 0 0 0: mean 0.25, sample std 0.5; (1 - 0.25) / (0.5 + 1e-4) = 1.4997, -0.25 / 0.5001 = -0.4999."""
     trainer = make_trainer()
-    canned(trainer, [True, False, False, False], [5])
+    can_completions(trainer, [True, False, False, False], [5])
     trainer.train()
     assert advantages_of(trainer)[:4] == pytest.approx([1.4997, -0.4999, -0.4999, -0.4999], abs=1e-4)
 
@@ -64,7 +41,7 @@ def test_advantages_by_hand(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
 def test_advantages_without_scaling_are_reward_minus_mean(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
     """Dr. GRPO (arXiv 2503.20783): rewards 1 1 0 0, mean 0.5, nothing divides."""
     trainer = make_trainer(scale_rewards="none", loss_type="dr_grpo")
-    canned(trainer, [True, True, False, False], [5])
+    can_completions(trainer, [True, True, False, False], [5])
     trainer.train()
     assert advantages_of(trainer)[:4] == pytest.approx([0.5, 0.5, -0.5, -0.5])
 
@@ -75,7 +52,7 @@ def test_an_ungradeable_completion_leaves_the_baseline(make_trainer: Callable[..
     (1 - 1/3) / 0.5775 = 1.1545; (0 - 1/3) / 0.5775 = -0.5772. With None as 0 they would be 1.4997 and -0.4999.
     """
     trainer = make_trainer()
-    canned(trainer, [True, False, None, False], [5])
+    can_completions(trainer, [True, False, None, False], [5])
     trainer.train()
     assert advantages_of(trainer)[:4] == pytest.approx([1.1545, -0.5772, 0.0, -0.5772], abs=1e-4)
     frame = pd.read_parquet(trainer.run_dir / "completions" / "train_00001.parquet")
@@ -150,30 +127,82 @@ def test_the_first_step_has_ratio_one(make_trainer: Callable[..., R1ZeroTrainer]
     torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
 
 
-LENGTHS = [3, 12, 5, 7, 9, 4, 3, 11, 6, 12, 3, 8, 10, 4, 5, 3]
-# Four groups of four: mixed, all right, all wrong, mixed. The middle two have advantage zero and are dropped.
-RIGHT = [True, False, False, True, True, True, True, True, False, False, False, False, True, False, True, True]
-# Plain SGD without clipping: Adam would blow up the rounding of gradients that are zero but for it, and clipping
-# would hide a gradient of the wrong size.
-SGD = {"optim": "sgd", "learning_rate": 0.03, "max_grad_norm": 1e6, "lr_scheduler_type": "constant"}
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *({"loss_type": loss_type} for loss_type in LOSS_TYPES),
+        *({"loss_type": loss_type, "beta": 0.1} for loss_type in ("dapo", "grpo", "dr_grpo")),
+        {"num_iterations": 2, "max_steps": 4},
+        {"steps_per_generation": 4, "num_generations": 8, "max_steps": 4},
+        {"importance_sampling_level": "sequence", "num_iterations": 2},
+        {"mask_truncated_completions": "true"},
+        {"entropy_coef": 0.01},
+        {"top_entropy_quantile": 0.5},
+        {"scale_rewards": "none"},
+    ],
+    ids=lambda keys: "-".join(f"{key}={value}" for key, value in keys.items()),
+)
+def test_same_weights_and_metrics_as_trl(make_trainer: Callable[..., R1ZeroTrainer], keys: dict[str, Any]) -> None:
+    """Regrouped, trimmed and without the rows that cannot move the policy, as TRL's own micro-batches.
 
-
-@pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo"])
-@pytest.mark.parametrize("beta", [0.0, 0.1])
-def test_same_weights_as_trl_without_regrouping(
-    make_trainer: Callable[..., R1ZeroTrainer], loss_type: str, beta: float
-) -> None:
-    weights = []
+    Means over the tokens of each micro-batch are left out where ours only group them otherwise.
+    """
+    weights, logged = [], []
     for cls in (PaddedTrainer, R1ZeroTrainer):
-        trainer = make_trainer(cls, loss_type=loss_type, beta=beta, max_steps=2, **SGD)
+        trainer = make_trainer(cls, **{"max_steps": 2, **SGD, **keys})
         start = copy.deepcopy(trainer.model.state_dict())
-        canned(trainer, RIGHT, LENGTHS)
+        can_completions(trainer, RIGHT, LENGTHS)
         weights.append(trained_weights(trainer))
+        logged.append([row for row in trainer.state.log_history if "loss" in row])
         trainer.model.load_state_dict(start)
     moved = max((weights[1][name] - start[name]).abs().max() for name in weights[1])
     assert moved > 1e-3
     for name, weight in weights[0].items():
         torch.testing.assert_close(weights[1][name], weight, atol=2e-6, rtol=0)
+    for theirs, ours in zip(*logged, strict=True):
+        for name in ("reward", "reward_std", "frac_reward_zero_std", "completions/mean_length", "clip_ratio/low_min"):
+            assert ours.get(name) == pytest.approx(theirs.get(name), abs=1e-6), name
+
+
+def test_clip_metrics_cover_the_dropped_rows(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """One micro-batch, so that TRL's mean of means is the mean: equal when half the rows are not computed."""
+    logged = []
+    for cls in (PaddedTrainer, R1ZeroTrainer):
+        one_batch = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 16, "steps_per_generation": 1}
+        trainer = make_trainer(cls, **SGD | one_batch | {"num_iterations": 3, "max_steps": 3, "epsilon": 0.01})
+        start = copy.deepcopy(trainer.model.state_dict())
+        can_completions(trainer, RIGHT, LENGTHS)
+        trainer.train()
+        logged.append([row for row in trainer.state.log_history if "loss" in row])
+        trainer.model.load_state_dict(start)
+    clipped = [row["clip_ratio/region_mean"] for row in logged[0]]
+    assert clipped[0] == 0 < clipped[2] < 1
+    for theirs, ours in zip(*logged, strict=True):
+        for name in theirs:
+            if name.startswith("clip_ratio/"):
+                assert ours[name] == pytest.approx(theirs[name], abs=1e-6), name
+
+
+@pytest.mark.parametrize("loss_type", ["dapo", "dr_grpo"])
+def test_two_ranks_of_which_one_drops_everything(
+    tmp_path: Path, make_trainer: Callable[..., R1ZeroTrainer], loss_type: str
+) -> None:
+    """Collectives stay aligned, and the weights are TRL's on two ranks and on one."""
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    script = [str(Path(__file__).with_name("canned.py")), str(tmp_path / "ranks")]
+    overrides = [f"loss_type={loss_type}", "per_device_train_batch_size=4"]
+    root = str(Path(__file__).parents[1])
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
+    subprocess.run([*torchrun, *script, *overrides], check=True, timeout=300, env=environment)
+    two = {name: torch.load(tmp_path / "ranks" / f"{name}.pt") for name in ("trl", "ours")}
+    one = make_trainer(max_steps=2, loss_type=loss_type, **SGD)
+    can_completions(one, RIGHT, LENGTHS)
+    for name, weight in trained_weights(one).items():
+        torch.testing.assert_close(two["ours"]["weights"][name], two["trl"]["weights"][name], atol=2e-6, rtol=0)
+        torch.testing.assert_close(two["ours"]["weights"][name], weight, atol=2e-6, rtol=0)
+    for theirs, ours in zip(two["trl"]["metrics"], two["ours"]["metrics"], strict=True):
+        assert ours["reward"] == pytest.approx(theirs["reward"])
+        assert ours["completions/mean_length"] == pytest.approx(theirs["completions/mean_length"])
 
 
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo"])
@@ -189,7 +218,7 @@ def test_the_micro_batch_split_does_not_change_the_weights(
             **SGD,
         )
         start = copy.deepcopy(trainer.model.state_dict())
-        canned(trainer, RIGHT, LENGTHS)
+        can_completions(trainer, RIGHT, LENGTHS)
         weights.append(trained_weights(trainer))
         trainer.model.load_state_dict(start)
     for other in weights[1:]:
@@ -228,11 +257,16 @@ def test_by_length_drops_rows_of_advantage_zero_and_counts_them() -> None:
         "advantages": torch.tensor([0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.5, 0.0]),
     }
     halves = [{key: value[i * 4 : i * 4 + 4] for key, value in batch.items()} for i in range(2)]
-    kept = by_length(halves, window=2, drop_zero_advantages=True)
+    assert rows_that_move(halves, window=2) == [3]
+    kept = by_length(halves, window=2, num_rows=[3])
     assert sorted(torch.cat([part["advantages"] for part in kept]).tolist()) == [-1.0, 0.5, 1.0]
     assert [part["row_share"] for part in kept] == [2 / 4, 1 / 4]
+    assert [part["token_share"] for part in kept] == [6 / 12, 3 / 12]
     nothing = [part | {"advantages": torch.zeros(4)} for part in halves]
-    assert [len(part["advantages"]) for part in by_length(nothing, 2, drop_zero_advantages=True)] == [1, 1]
+    assert rows_that_move(nothing, window=2) == [2]
+    assert [len(part["advantages"]) for part in by_length(nothing, 2, num_rows=[2])] == [1, 1]
+    as_many_as_another_rank = by_length(nothing, 2, num_rows=[5])
+    assert [len(part["advantages"]) for part in as_many_as_another_rank] == [3, 2]
 
 
 def test_by_length_keeps_every_row_whole() -> None:

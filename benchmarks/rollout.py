@@ -1,0 +1,196 @@
+"""Speed of rollouts: our decode loop against the model's ``generate``, as TRL calls it, and continuous batching.
+
+``python -m benchmarks.rollout [--model nano] [--rounds 3]``            the embedded model on its own task
+``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
+
+All loops run in one process, one after the other in every round, on the same prompts. Random weights draw tokens almost
+evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths differ as
+they do in training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large
+matrix product allows in that time: the distance to the floor.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_module
+from tqdm import tqdm
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
+
+from benchmarks.train_step import device_name
+from r1zero.config import register_schema, resolve
+from r1zero.flops import matmul_peak, model_flops
+from r1zero.models import load_model, load_tokenizer
+from r1zero.prompts import encode
+from r1zero.rollout import Completion, Sampling, decode
+from r1zero.rollout_transformers import generate, generate_continuously
+from r1zero.tasks.build import build_task
+from r1zero.train import quiet
+
+LOOPS: dict[str, Callable[..., list[Completion]]] = {
+    "generate": generate,
+    "continuous": generate_continuously,
+    "r1zero": decode,
+}
+
+# hidden size, layers, query heads, key-value heads, MLP size, vocabulary. 135m has the shape of SmolLM2-135M, the larger
+# ones those of Qwen2.5 (their config.json on the Hub).
+SHAPES = {
+    "1m": (128, 4, 4, 1, 512, 225),
+    "10m": (256, 8, 4, 4, 1024, 8192),
+    "35m": (384, 12, 6, 3, 1536, 16384),
+    "135m": (576, 30, 9, 3, 1536, 49152),
+    "0.5b": (896, 24, 14, 2, 4864, 151936),
+    "1.5b": (1536, 28, 12, 2, 8960, 151936),
+    "3b": (2048, 36, 16, 2, 11008, 151936),
+}
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is decoded: ``num_rows`` completions of ``prompts``, each ending with one of ``eos_ids``."""
+
+    label: str
+    model: PreTrainedModel
+    prompts: list[list[int]]
+    eos_ids: list[int]
+    pad_id: int
+    max_tokens: int
+
+
+def task_workload(model: str, num_rows: int) -> Workload:
+    """The default task with its own prompts, groups of 8."""
+    register_schema()
+    with initialize_config_module(version_base="1.3", config_module="conf"):
+        config = resolve(compose("train", overrides=[f"model.path={model}", "tracker=none"]))
+    tokenizer = load_tokenizer(config.model)
+    rows = build_task(config, tokenizer).train[: num_rows // 8]
+    prompts = [encode(row["prompt"], tokenizer) for row in rows for _ in range(8)]
+    return Workload(
+        f"{Path(model).name} x {len(prompts)}",
+        load_model(config.model).eval(),
+        prompts,
+        [tokenizer.eos_token_id],
+        tokenizer.pad_token_id,
+        config.trainer["max_completion_length"],
+    )
+
+
+def random_workload(
+    shape: str, num_rows: int, mean_tokens: int, max_tokens: int, device: torch.device, dtype: torch.dtype
+) -> Workload:
+    """Random weights; groups of 8 share a prompt of 32 to 128 tokens."""
+    hidden, layers, heads, kv_heads, mlp, vocabulary = SHAPES[shape]
+    torch.manual_seed(0)
+    sizes = {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "intermediate_size": mlp,
+        "vocab_size": vocabulary,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+    }
+    qwen = shape.endswith("b")
+    with torch.device(device):
+        model = (
+            AutoModelForCausalLM.from_config(Qwen2Config(**sizes)) if qwen else LlamaForCausalLM(LlamaConfig(**sizes))
+        )
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(32, 129, (num_rows // 8,), generator=generator).tolist()
+    distinct = [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in lengths]
+    prompts = [prompt for prompt in distinct for _ in range(8)]
+    eos_ids = torch.randperm(vocabulary, generator=generator)[: max(1, vocabulary // mean_tokens)].tolist()
+    label = f"{shape} x {len(prompts)}, {mean_tokens} of {max_tokens}"
+    return Workload(label, model.to(dtype).eval(), prompts, eos_ids, eos_ids[0], max_tokens)
+
+
+def measure(work: Workload, names: list[str], rounds: int, peak: float) -> dict[str, dict[str, float]]:
+    """Figures of each loop: tokens/s as median and range over rounds, and the median utilization."""
+    flops = model_flops(work.model)
+    keys = [str(row) for row in range(len(work.prompts))]
+    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    for measured in tqdm(range(rounds + 1), desc=work.label, leave=False):
+        for name in names:
+            started = time.perf_counter()
+            done = LOOPS[name](
+                work.model, work.prompts, keys, Sampling(work.max_tokens), work.eos_ids, work.pad_id, max_rows=1024
+            )
+            seconds = time.perf_counter() - started
+            if measured:  # the first round warms up
+                spans = [(len(prompt), len(one.ids)) for prompt, one in zip(work.prompts, done, strict=True)]
+                work_flops = flops.rollout([len(prompt) for prompt in set(map(tuple, work.prompts))], spans)
+                tokens = sum(completion for _, completion in spans)
+                seen[name].append((tokens / seconds, work_flops / seconds / peak))
+    return {
+        name: {
+            "tokens_per_s": statistics.median(speed for speed, _ in rows),
+            "slowest": min(speed for speed, _ in rows),
+            "fastest": max(speed for speed, _ in rows),
+            "utilization": statistics.median(share for _, share in rows),
+        }
+        for name, rows in seen.items()
+    }
+
+
+def table(label: str, figures: dict[str, dict[str, float]]) -> list[str]:
+    """One line a loop."""
+    base = figures["generate"]["tokens_per_s"]
+    return [
+        f"{label:24} {name:11} {row['tokens_per_s']:>9,.0f} {row['slowest']:>9,.0f} to {row['fastest']:>7,.0f}"
+        f" {row['utilization']:>11.1%} {row['tokens_per_s'] / base:>8.2f} x"
+        for name, row in figures.items()
+    ]
+
+
+def main() -> None:
+    """Parse the command line, measure, print the table and the headline."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="nano", help="nano or a folder; ignored with --shapes")
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, help="random weights of these shapes instead")
+    parser.add_argument("--rows", nargs="+", type=int, default=[256], help="completions decoded at once, 8 a prompt")
+    parser.add_argument("--mean-tokens", nargs="+", type=int, default=[64], help="mean length, with --shapes")
+    parser.add_argument("--max-tokens", type=int, default=256, help="longest completion, with --shapes")
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="with --shapes")
+    parser.add_argument("--loops", nargs="+", default=["generate", "r1zero"], choices=LOOPS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
+    arguments = parser.parse_args()
+    quiet()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    dtype = getattr(torch, arguments.dtype) if arguments.shapes else torch.float32
+    peak = matmul_peak(device, dtype)
+    if "generate" not in arguments.loops:
+        parser.error("--loops must name generate: ratios are against it.")
+
+    results = {}
+    sys.stdout.write(f"{'':36} {'tokens/s':>9} {'range':>20} {'utilization':>11} {'generate':>10}\n")
+    for rows in arguments.rows:
+        for shape in arguments.shapes or [None]:
+            for mean in arguments.mean_tokens if shape else [0]:
+                if shape:
+                    work = random_workload(shape, rows, mean, arguments.max_tokens, device, dtype)
+                else:
+                    work = task_workload(arguments.model, rows)
+                results[work.label] = measure(work, arguments.loops, arguments.rounds, peak)
+                sys.stdout.write("\n".join(table(work.label, results[work.label])) + "\n")
+    ratios = [
+        figures["r1zero"]["tokens_per_s"] / figures["generate"]["tokens_per_s"]
+        for figures in results.values()
+        if "r1zero" in figures
+    ]
+    sys.stdout.write(f"ratio rollout_tokens_per_s: {statistics.median(ratios):.2f}\n")
+    if arguments.out:
+        record = {"device": device_name(), "threads": torch.get_num_threads(), "peak_flops": peak, "results": results}
+        arguments.out.write_text(json.dumps(record, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
