@@ -3,9 +3,9 @@
 ``python -m benchmarks.rollout [--model nano] [--rounds 3]``            the embedded model on its own task
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
-All loops run in one process, one after the other in every round, on the same prompts. Random weights draw tokens almost
-evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths differ as
-they do in training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large
+All loops run in one process, one after the other in every round, on the same prompts. Random weights draw tokens
+almost evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths vary
+as in training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large
 matrix product allows in that time: the distance to the floor.
 """
 
@@ -39,8 +39,8 @@ LOOPS: dict[str, Callable[..., list[Completion]]] = {
     "r1zero": decode,
 }
 
-# hidden size, layers, query heads, key-value heads, MLP size, vocabulary. 135m has the shape of SmolLM2-135M, the larger
-# ones those of Qwen2.5 (their config.json on the Hub).
+# hidden size, layers, query heads, key-value heads, MLP size, vocabulary. 135m has the shape of SmolLM2-135M, the
+# larger ones those of Qwen2.5 (their config.json on the Hub).
 SHAPES = {
     "1m": (128, 4, 4, 1, 512, 225),
     "10m": (256, 8, 4, 4, 1024, 8192),
