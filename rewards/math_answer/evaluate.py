@@ -374,7 +374,7 @@ class Double(_Arithmetic):
     def checked(self, value: complex) -> complex:
         if not cmath.isfinite(value):
             raise NoValue
-        return value
+        return value + 0  # a negative zero would choose the other side of a branch cut
 
 
 class Digits(_Arithmetic):

@@ -29,7 +29,8 @@ _PERCENT_BEHIND = re.compile(r"\s*(?:\$|\\\)|\\\])?\s*(?:\\?%|(?:percent|percent
 _PHRASE = re.compile(r"(?:answer|result|solution)\s{0,4}(?:is|are|=|:)\s{0,4}:?|\banswer(?=\s*(?:\$|\\\(|\\\[))", re.IGNORECASE)
 _STOPS = re.compile(r"\n\s*\n|<\||\n(?=\s*(?:\#|-{3}))|(?<=[^.\s])\.(?=\s+[A-Z])")
 _SEGMENT = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*", re.DOTALL)
-_TRAILING = re.compile(r"(?<!\\)[.,;:!\s]+$")
+_TRAILING = re.compile(r"(?<![\\.,;:\s])[.,;:\s]+$")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__")
 
 
 class Extraction(NamedTuple):
@@ -66,7 +67,11 @@ def after_thinking(response: str) -> str:
 
 def clean(text: str) -> str:
     """Without space and closing punctuation."""
-    return _TRAILING.sub("", text[-MAX_ANSWER_CHARS - 100 :] if len(text) > MAX_ANSWER_CHARS + 100 else text).strip()
+    if len(text) > MAX_ANSWER_CHARS:
+        return text
+    text = _TRAILING.sub("", text.strip())
+    bold = _BOLD.fullmatch(text)
+    return text if bold is None else bold[1] or bold[2]
 
 
 # -- boxes -----------------------------------------------------------------------------------------------
@@ -76,12 +81,12 @@ def boxed(text: str, join: bool) -> str | None:
     """The content of the last balanced box, or of the boxes joined to it; None when there is no box."""
     boxes: list[tuple[int, int, str]] = []  # of one list, last first: start, end, content
     limit = len(text)  # a box that starts in front of one that never closes must close before that one
-    end = len(text)
+    last = {name: text.rfind(name) for name in _BOX_NAMES}  # each name searched on from its own place: linear
     for _ in range(MAX_BOXES):
-        start = max(text.rfind(name, 0, end) for name in _BOX_NAMES)
+        name, start = max(last.items(), key=lambda place: place[1])
         if start < 0:
             break
-        end = start
+        last[name] = text.rfind(name, 0, start)
         found = _box_at(text, start, limit)
         if found is None:
             limit = start

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from rewards.math_answer.numbers import MAX_DIGITS, MAX_EXPONENT, TooBig
 from rewards.math_answer.tokens import Token
-from rewards.math_answer.units import LETTER_UNITS, PERCENT, canonical_unit, is_unit_word
+from rewards.math_answer.units import LETTER_UNITS, PERCENT, PLAIN_LETTER_UNITS, canonical_unit, is_unit_word
 
 MAX_DEPTH = 50
 MAX_SYMBOLS = 12
@@ -68,6 +68,7 @@ _MATRICES = frozenset(("pmatrix", "bmatrix", "matrix", "array", "Bmatrix", "smal
 _TRANSPARENT = frozenset(("aligned", "align", "split", "gathered", "gather", "equation"))
 _SHORT_WORDS = frozenset("no on of to is it if in at by an as be do go he me my so up us we ok am".split())
 _VOWELS = frozenset("aeiouyAEIOUY")
+_USUAL_PRODUCTS = tuple(map(frozenset, ("abcd", "uvwxyz", "ABCDE", "abcxyz")))
 _END = Token("eof", "", True, 0)
 
 
@@ -77,7 +78,10 @@ def is_prose(word: str) -> bool:
         return False
     if len(word) == 2:
         return word.lower() in _SHORT_WORDS
-    return bool(_VOWELS & set(word)) and (list(word) != sorted(set(word)) or len(word) > 6)
+    letters = set(word)
+    if len(letters) == len(word) and any(letters <= usual for usual in _USUAL_PRODUCTS):
+        return False
+    return bool(_VOWELS & letters)
 
 
 class Parser:
@@ -692,7 +696,7 @@ class Parser:
         if token.kind != "word":
             return token.text in _CURRENCY
         if len(token.text) == 1:
-            return token.space and token.text in LETTER_UNITS and self.letter_ends_item()
+            return token.space and token.text in PLAIN_LETTER_UNITS and self.letter_ends_item()
         return is_unit_word(token.text, token.space) or is_prose(token.text)
 
     def letter_ends_item(self) -> bool:
@@ -700,6 +704,10 @@ class Parser:
         ahead = 1
         if self.peek(ahead).text == "^":
             ahead = 5 if self.peek(2).text == "{" else 3
+        elif self.peek(ahead).text == "/" and self.peek(2).text in LETTER_UNITS:
+            ahead = 3
+            if self.peek(ahead).text == "^":
+                ahead = 7 if self.peek(4).text == "{" else 5
         before = self.tokens[self.pos - 1]
         return self.peek(ahead).kind == "eof" and (before.kind == "num" or before.text in ("}", r"\pi"))
 

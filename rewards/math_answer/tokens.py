@@ -9,6 +9,7 @@ import re
 from typing import NamedTuple
 
 from rewards.math_answer.numbers import TooBig
+from rewards.math_answer.units import LETTER_UNITS
 
 MAX_TOKENS = 600
 
@@ -103,7 +104,7 @@ def tokenise(text: str) -> list[Token]:
         if kind == "num" and depth == 0 and (grouped := _GROUPED.match(text, start)):
             part, pos = re.sub("[ ,]", "", grouped[0]), grouped.end()
         elif kind == "word":
-            kind, part = _word(part, modes[-1] if modes else "")
+            kind, part = _word(part, modes[-1] if modes else "", tokens)
         elif kind == "env":
             kind, name = part[1:].split("{")
             kind, part = kind.strip(), name.rstrip("}").rstrip("*")
@@ -132,12 +133,16 @@ def tokenise(text: str) -> list[Token]:
     return tokens
 
 
-def _word(word: str, mode: str) -> tuple[str, str]:
-    """Kind and text of a run of letters."""
+def _word(word: str, mode: str, before: list[Token]) -> tuple[str, str]:
+    r"""Kind and text of a run of letters; a letter in ``\text`` behind a number or another unit is a unit."""
     if word.lower() in ("and", "or"):
         return "sep", word.lower()
-    if len(word) > 1 and mode in ("text", "font"):
+    if mode and len(word) > 1:
         return "text", word
+    if mode and before and word in LETTER_UNITS:
+        divided = len(before) > 1 and before[-1].text in ("/", "*") and before[-2].kind == "text"
+        if divided or before[-1].kind == "num" or before[-1].text in ("}", ")", r"\pi"):
+            return "text", word
     return "word", word
 
 

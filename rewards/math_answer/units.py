@@ -46,8 +46,9 @@ _NAMES = {
 }
 _CANONICAL = {word: name for name, words in _NAMES.items() for word in words.split()}
 
-# Letters that are units outside \text too, when they stand apart from the number: "1000 m^2".
-LETTER_UNITS = frozenset("mgsL")
+# Letters that are units inside \text; and those that are outside it too, apart from the number: "1000 m^2".
+LETTER_UNITS = frozenset("mgsLlhNJWV")
+PLAIN_LETTER_UNITS = frozenset("mgsL")
 # Known units that are also products of usual letters; outside \text they must stand apart.
 _ALSO_PRODUCTS = frozenset("in mg mi yd am pm rad deg s m g h l L N J W V Pa".split())
 
@@ -92,10 +93,12 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
         return None
     for word, power in parts:
         if word in _POWERS:
-            if word in ("squared", "cubed") and last:
+            if word not in ("squared", "cubed"):
+                factor = _POWERS[word]
+            elif last:
                 powers[last] *= _POWERS[word]
             else:
-                factor = _POWERS[word]
+                return None
             continue
         name = _CANONICAL.get(word) if word in _CANONICAL else _CANONICAL.get(word.lower())
         if name is None:
@@ -107,4 +110,6 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
             powers[name] = powers.get(name, 0) + power * factor
             last = name
         factor = 1
+    if factor != 1:
+        return None
     return " ".join(f"{name}^{power}" if power != 1 else name for name, power in sorted(powers.items()) if power)
