@@ -26,7 +26,10 @@ _JOINT = re.compile(
 )
 _LAYOUT = re.compile(r"\\[()\[\],;! ]|\$|\\q?quad|\\text\{([^{}]*)\}|[*_]{2}|\s+")
 _PERCENT_BEHIND = re.compile(r"\s*(?:\$|\\\)|\\\])?\s*(?:\\?%|(?:percent|percentage|pct)\b)")
-_PHRASE = re.compile(r"(?:answer|result|solution)\s{0,4}(?:is|are|=|:)\s{0,4}:?|\banswer(?=\s*(?:\$|\\\(|\\\[))", re.IGNORECASE)
+_PHRASE = re.compile(
+    r"(?:answer|result|solution)[\s*]{0,4}(?:is|are|=|:)\s{0,4}:?|\banswer(?=\s{0,4}(?:\$|\\\(|\\\[))|#\s?answer\s?\n",
+    re.IGNORECASE,
+)
 _STOPS = re.compile(r"\n\s*\n|<\||\n(?=\s*(?:\#|-{3}))|(?<=[^.\s])\.(?=\s+[A-Z])")
 _SEGMENT = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*", re.DOTALL)
 _TRAILING = re.compile(r"(?<![\\.,;:\s])[.,;:\s]+$")
@@ -161,6 +164,8 @@ def phrased(text: str) -> str | None:
     rest = tail[last.end() :].lstrip(" *:\n\t")
     stop = _STOPS.search(rest)
     rest = rest[: stop.start()] if stop else rest
+    if any(name in rest for name in _BOX_NAMES):
+        return None
     segment = _SEGMENT.match(rest)
     if segment is not None and len(clean(rest[segment.end() :])) == 0:
         return _inside(segment)
@@ -169,8 +174,8 @@ def phrased(text: str) -> str | None:
 
 def bare(text: str) -> str | None:
     """A response that is an answer: short and alone, or with the answer as its last formula or behind its last "is"."""
-    if len(text) > MAX_ANSWER_CHARS:
-        return None
+    if len(text) > MAX_ANSWER_CHARS or any(name in text for name in _BOX_NAMES):
+        return None  # a box that does not close is an answer cut off
     text = text.partition("<|")[0].strip()
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", re.sub(r"\\text\s*\{[^{}]*\}|\\[a-z]+\{[a-z]*\}", " ", text))
     prose = [word for word in words if word.lower() not in ("and", "or", "pi", "sqrt", "sin", "cos", "tan")]
@@ -184,7 +189,10 @@ def bare(text: str) -> str | None:
         return text
     segments = list(_SEGMENT.finditer(text))
     if segments:
-        return _inside(segments[-1])
+        first = len(segments) - 1
+        while first and _joined(text[segments[first - 1].end() : segments[first].start()]):
+            first -= 1  # "either $1$ or $2$" is a list
+        return ", ".join(map(_inside, segments[first:]))
     sentence = clean(text)
     head, verb, tail = sentence.rpartition(" is ")
     return tail if verb and re.match(r"[-+\\$(\[]?[0-9\\]", tail) else text

@@ -201,7 +201,7 @@ def choice(tokens: list[Token]) -> list[Token]:
 
 def as_list(text: str, tree: Node) -> Node | None:
     """``123,456`` is a number first, but may have been meant as a list."""
-    if tree.op == "num" and "," in text and "{,}" not in text and "!" not in text and ", " not in text:
+    if tree.op == "num" and "," in text and "{,}" not in text and "!" not in text and ", " not in text and ",0" not in text:
         try:
             return parse(tokenise(text.replace(",", ", ")))
         except (NotMath, TooBig):

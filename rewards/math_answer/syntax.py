@@ -53,7 +53,7 @@ INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 BIG = frozenset("sum prod int iint oint lim max min gcd lcm sup inf limsup liminf mod bmod det dim deg".split())
 _BIG_WORDS = frozenset("max min gcd lcm mod sum len abs det".split())
 CONSTANTS = {"pi": "pi", r"\pi": "pi", "e": "e", "i": "i", r"\infty": "inf", r"\imath": "i", "infty": "inf"}
-CONSTANTS |= {"infinity": "inf", "Infinity": "inf", "oo": "inf"}
+CONSTANTS |= {"infinity": "inf", "Infinity": "inf", "oo": "inf", "inf": "inf"}
 GREEK = frozenset(
     rf"\{name}"
     for name in """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi
