@@ -33,6 +33,7 @@ from typing import Any
 MAX_CALLS_PER_WORKER = 10_000  # then it is replaced: caches grow
 MAX_CPU_S = 3_600  # backstop; the caller's deadline comes long before
 MAX_REPLY_BYTES = 1 << 24
+HELPER_START_S = 30.0  # importing `preload` on a loaded machine; paid once, and not out of a call's deadline
 _HEADER = struct.Struct("!I")
 
 
@@ -107,12 +108,15 @@ class Pool:
     def call(self, value: Any, deadline_s: float) -> Result:
         """The function's result on ``value``, or how it failed, after at most about ``deadline_s`` seconds.
 
+        The first call of a process also waits for the helper to start, which its input is not to blame for.
+
         Raises:
             TypeError, ValueError: ``value`` is not JSON.
         """
         request = json.dumps(value).encode()
-        end = time.monotonic() + deadline_s
         try:
+            self._ensure_helper()
+            end = time.monotonic() + deadline_s
             worker = self._checkout(end)
         except (_Gone, _Late, OSError):
             return Result(Status.BUSY)
@@ -172,12 +176,11 @@ class Pool:
     def _start(self, end: float) -> _Worker:
         """A worker forked by the helper, ready for a request; a helper that has died is replaced once."""
         for attempt in range(2):
+            helper = self._ensure_helper()
             ours, theirs = socket.socketpair()
             try:
                 with self._helper_lock:
-                    if self._helper is None:
-                        self._helper = self._start_helper()
-                    socket.send_fds(self._helper, [_HEADER.pack(0)], [theirs.fileno()])
+                    socket.send_fds(helper, [_HEADER.pack(0)], [theirs.fileno()])
                 theirs.close()
                 return _Worker(ours, int(_receive(ours, end)))
             except _Late:
@@ -186,14 +189,30 @@ class Pool:
             except (_Gone, OSError):
                 ours.close()
                 with self._helper_lock:
-                    if self._helper is not None:
-                        self._helper.close()
+                    if self._helper is helper:
+                        helper.close()
                         self._helper = None
                 if attempt:
                     raise
             finally:
                 theirs.close()
         raise _Gone
+
+    def _ensure_helper(self) -> socket.socket:
+        """The helper, started and ready."""
+        with self._helper_lock:
+            if self._helper is None:
+                helper = self._start_helper()
+                helper.settimeout(HELPER_START_S)
+                try:
+                    ready = helper.recv(1)
+                except TimeoutError:
+                    ready = b""
+                if not ready:
+                    helper.close()
+                    raise _Gone
+                self._helper = helper
+            return self._helper
 
     def _start_helper(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -267,6 +286,7 @@ def serve() -> None:
     module, _, name = spec["target"].partition(":")
     function = getattr(importlib.import_module(module), name)
     control = socket.socket(fileno=spec["fd"])
+    control.send(b"!")
     workers: set[int] = set()
     try:
         while True:

@@ -546,7 +546,9 @@ class Parser:
             self.expect("{")
             letter = self.take().text
             self.expect("}")
-            return self.symbol(rf"\mathbb{letter}") if letter != "R" or self.peek().text in ("^", "_") else Node("reals")
+            return (
+                self.symbol(rf"\mathbb{letter}") if letter != "R" or self.peek().text in ("^", "_") else Node("reals")
+            )
         if name == r"\langle":
             items = self.nested(r"\rangle")
             return Node("bracket", tuple(items) if isinstance(items, list) else (items,), "()")

@@ -46,7 +46,9 @@ _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9/
 _SHOWN_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}|,\\!\s*|\\,)(?=[0-9]{3}(?![0-9]))")
 _ARRAY_COLUMNS = re.compile(r"\s*\{[lcr|@{}\s]*\}")
 
-TEXT_COMMANDS = frozenset(r"\text \textbf \textit \textrm \textnormal \textup \textsf \texttt \mbox \hbox \emph".split())
+TEXT_COMMANDS = frozenset(
+    r"\text \textbf \textit \textrm \textnormal \textup \textsf \texttt \mbox \hbox \emph".split()
+)
 FONT_COMMANDS = frozenset(
     r"\mathrm \mathbf \mathit \mathsf \mathtt \mathcal \mathfrak \mathscr \boldsymbol \bm \operatorname "
     r"\mathop \boxed \fbox \ensuremath \mathord".split()
