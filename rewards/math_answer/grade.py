@@ -99,7 +99,7 @@ def check_gold(gold: str, policy: Policy = DEFAULT) -> str | None:
     """
     if not isinstance(gold, str):
         return f"bad_gold: a {type(gold).__name__}, not a text"
-    found = grade(gold, rf"\boxed{{{gold_text(gold)}}}", policy)
+    found = grade(gold, rf"\boxed{{{gold_text(gold)}}}", dataclasses.replace(policy, answer_in=("box",)))
     return None if accepted(found.reason) else found.detail
 
 
