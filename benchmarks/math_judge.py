@@ -6,9 +6,10 @@ math-verify runs in an environment of its own, because it needs an antlr that hy
 
     python3.11 -m venv /some/where && /some/where/bin/pip install math-verify==0.9.0 antlr4-python3-runtime==4.13.2
 
-Cases are JSON lines with ``gold``, ``response`` and ``correct``; fields named ``pred`` and ``expected`` do too, and a null label
-counts for time only. Both judges answer in a child process, one case at a time, in interleaved rounds; a case that takes
-longer than ``--limit`` seconds is a hang, and the child is killed. Without ``--peer-python`` only ours is measured.
+Cases are JSON lines with ``gold``, ``response`` and ``correct``; fields named ``pred`` and ``expected`` do too, and a
+null label counts for time only. Both judges answer in a child process, one case at a time, in interleaved rounds; a
+case that takes longer than ``--limit`` seconds is a hang, and the child is killed. Without ``--peer-python`` only ours
+is measured.
 """
 
 import argparse
@@ -72,6 +73,7 @@ class Judge:
         return answer, seconds
 
     def exchange(self, gold: str, response: str, limit_s: float) -> bool | None:
+        """One question and its answer; None when there is none in time."""
         assert self.child is not None and self.child.stdin is not None and self.child.stdout is not None
         try:
             self.child.stdin.write(json.dumps([gold, response]).encode() + b"\n")
@@ -83,6 +85,7 @@ class Judge:
         return json.loads(line) if line else None
 
     def close(self) -> None:
+        """Kill the child."""
         if self.child is not None:
             self.child.kill()
             self.child.communicate()
@@ -130,7 +133,23 @@ def longest_scan_ms() -> float:
 
     grade("7", "7")
     worst = 0.0
-    for unit in ("a", " ", "\\", "{", "}", "$", "(", "1", ",", "-", "\n", "\\boxed{", "\\boxed{1},", "x = ", "answer is "):
+    for unit in (
+        "a",
+        " ",
+        "\\",
+        "{",
+        "}",
+        "$",
+        "(",
+        "1",
+        ",",
+        "-",
+        "\n",
+        "\\boxed{",
+        "\\boxed{1},",
+        "x = ",
+        "answer is ",
+    ):
         for frame in ("{}", "\\boxed{{{}}}", "The answer is {}"):
             response = frame.format(unit * (1_000_000 // len(unit)))
             begin = time.perf_counter()
@@ -158,7 +177,16 @@ def main() -> None:
         for judge in judges:
             rounds[judge.name].append(measure(judge, cases))
             judge.close()  # a fresh process a round: no verdict comes from a cache of the last one
-    figures = ("accuracy", "wrongly_paid", "wrongly_refused", "hangs_or_crashes", "p50_ms", "p99_ms", "max_ms", "checks_per_s")
+    figures = (
+        "accuracy",
+        "wrongly_paid",
+        "wrongly_refused",
+        "hangs_or_crashes",
+        "p50_ms",
+        "p99_ms",
+        "max_ms",
+        "checks_per_s",
+    )
     print(f"{len(cases)} cases of {options.cases.name}, median of {options.rounds} rounds, a pipe to a child included")
     print(f"{'judge':<12}" + "".join(f"{name:>18}" for name in figures))
     for name, found in rounds.items():

@@ -71,7 +71,8 @@ class MathConfig(TaskConfig):
     Attributes:
         source: A .parquet, .json or .jsonl file or a Hub data set.
         source_config, source_split: Configuration and split of a Hub data set.
-        test_source, test_config, test_split: The same for the held-out problems; without a ``test_source`` they are the rows
+        test_source, test_config, test_split: The same for the held-out problems; without a ``test_source`` they are the
+        rows
             after the training rows.
         prompt_field, answer_field: Columns of the question and the gold; null takes the usual ones (see
             ``r1zero.tasks.math_data``).
@@ -352,8 +353,8 @@ def check_math_task(task: MathConfig) -> None:
     asked = TEMPLATES[task.template].answer_in
     if asked is not None and asked not in task.answer_in:
         raise ValueError(
-            f"task.answer_in = {list(task.answer_in)}: task.template = {task.template} asks for the answer in a {asked}, "
-            f"where it would not be found. Set task.answer_in=[{asked}]."
+            f"task.answer_in = {list(task.answer_in)}: task.template = {task.template} asks for the answer in a "
+            f"{asked}, where it would not be found. Set task.answer_in=[{asked}]."
         )
 
 

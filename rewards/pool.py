@@ -4,10 +4,10 @@
 went. No signals, no threads and no `multiprocessing` in the caller: it works off the main thread, in forked children
 (which start workers of their own), beside CUDA, and never imports the caller's `__main__`.
 
-A helper process imports `preload` once and forks workers from there, so a killed worker is replaced in milliseconds. The
-helper owns the workers: it kills and reaps them, and all of them when the caller is gone. Workers have limits on address
-space and on processor time, and their standard output goes nowhere. This is protection against expensive input, not a sandbox: the
-function must be trusted, its input need not be.
+A helper process imports `preload` once and forks workers from there, so a killed worker is replaced in milliseconds.
+The helper owns the workers: it kills and reaps them, and all of them when the caller is gone. Workers have limits on
+address space and on processor time, and their standard output goes nowhere. This is protection against expensive input,
+not a sandbox: the function must be trusted, its input need not be.
 """
 
 import contextlib
@@ -55,11 +55,11 @@ class Result:
     value: Any = None
 
 
-class _Gone(Exception):
+class _GoneError(Exception):
     """The other side has closed or said something that is no message."""
 
 
-class _Late(Exception):
+class _LateError(Exception):
     """The deadline has passed."""
 
 
@@ -118,16 +118,16 @@ class Pool:
             self._ensure_helper()
             end = time.monotonic() + deadline_s
             worker = self._checkout(end)
-        except (_Gone, _Late, OSError):
+        except (_GoneError, _LateError, OSError):
             return Result(Status.BUSY)
         try:
             _send(worker.channel, request, end)
             status, reply = json.loads(_receive(worker.channel, end))
             worker.calls += 1
-        except _Late:
+        except _LateError:
             self._discard(worker)
             return Result(Status.TIMEOUT)
-        except (_Gone, OSError, ValueError):
+        except (_GoneError, OSError, ValueError):
             self._discard(worker)
             return Result(Status.CRASH)
         except BaseException:
@@ -146,7 +146,7 @@ class Pool:
         with self._free:
             while not self._idle and self._started >= self.size:
                 if not self._free.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
-                    raise _Late
+                    raise _LateError
             if self._idle:
                 return self._idle.pop()
             self._started += 1
@@ -183,10 +183,10 @@ class Pool:
                     socket.send_fds(helper, [_HEADER.pack(0)], [theirs.fileno()])
                 theirs.close()
                 return _Worker(ours, int(_receive(ours, end)))
-            except _Late:
+            except _LateError:
                 ours.close()
                 raise
-            except (_Gone, OSError):
+            except (_GoneError, OSError):
                 ours.close()
                 with self._helper_lock:
                     if self._helper is helper:
@@ -196,7 +196,7 @@ class Pool:
                     raise
             finally:
                 theirs.close()
-        raise _Gone
+        raise _GoneError
 
     def _ensure_helper(self) -> socket.socket:
         """The helper, started and ready."""
@@ -210,7 +210,7 @@ class Pool:
                     ready = b""
                 if not ready:
                     helper.close()
-                    raise _Gone
+                    raise _GoneError
                 self._helper = helper
             return self._helper
 
@@ -241,13 +241,13 @@ def _send(channel: socket.socket, message: bytes, end: float | None = None) -> N
     try:
         channel.sendall(_HEADER.pack(len(message)) + message)
     except TimeoutError as error:
-        raise _Late from error
+        raise _LateError from error
 
 
 def _receive(channel: socket.socket, end: float | None = None) -> bytes:
     (size,) = _HEADER.unpack(_read(channel, _HEADER.size, end))
     if size > MAX_REPLY_BYTES:
-        raise _Gone
+        raise _GoneError
     return _read(channel, size, end)
 
 
@@ -258,9 +258,9 @@ def _read(channel: socket.socket, size: int, end: float | None) -> bytes:
         try:
             part = channel.recv(size - len(parts))
         except TimeoutError as error:
-            raise _Late from error
+            raise _LateError from error
         if not part:
-            raise _Gone
+            raise _GoneError
         parts += part
     return parts
 
@@ -270,7 +270,7 @@ def _left(end: float | None) -> float | None:
         return None
     left = end - time.monotonic()
     if left <= 0:
-        raise _Late
+        raise _LateError
     return left
 
 
@@ -278,7 +278,7 @@ def _left(end: float | None) -> float | None:
 
 
 def serve() -> None:
-    """The helper process: fork a worker for each socket that arrives, kill workers by request, and end with the caller."""
+    """The helper: forks a worker for each socket that arrives, kills workers by request, and ends with the caller."""
     spec = json.loads(sys.argv[1])
     sys.argv[1:] = []
     for name in spec["preload"]:
@@ -336,7 +336,7 @@ def _work(channel: socket.socket, function: Callable[[Any], Any], memory_mb: int
         _send(channel, str(os.getpid()).encode())
         while True:
             _send(channel, json.dumps(_answer(function, _receive(channel))).encode())
-    except _Gone:
+    except _GoneError:
         code = 0
     finally:
         os._exit(code)

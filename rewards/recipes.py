@@ -1,8 +1,8 @@
 r"""Small judges that published recipes add to correctness: length, repetition, tags, language. All are off by default.
 
-Each is a pure function, scored in [0, 1] as every verdict is. Where a paper's reward reaches below 0, it is mapped linearly
-onto [0, 1]: GRPO compares the completions of a group, so a constant changes nothing and a factor belongs into the weight.
-None of them looks at whether an answer is right; keep their weights below that of correctness.
+Each is a pure function, scored in [0, 1] as every verdict is. Where a paper's reward reaches below 0, it is mapped
+linearly onto [0, 1]: GRPO compares the completions of a group, so a constant changes nothing and a factor belongs into
+the weight. None of them looks at whether an answer is right; keep their weights below that of correctness.
 """
 
 import math
@@ -41,9 +41,9 @@ _NOTATION = re.compile(r"\$[^$]*\$|\\[A-Za-z]+|</?[a-z]+>")
 def judge_language(text: str, language: str = "en") -> Verdict:
     r"""The share of words that are written in the script of ``language``.
 
-    DeepSeek-R1 (arXiv 2501.12948, section 2.3.2) rewards the share of target-language words in the thought. Languages of one
-    script are not told apart: this catches the mixing of English and Chinese, not of English and German. LaTeX, tags,
-    digits and signs are no words; without any word the score is 1.
+    DeepSeek-R1 (arXiv 2501.12948, section 2.3.2) rewards the share of target-language words in the thought. Languages
+    of one script are not told apart: this catches the mixing of English and Chinese, not of English and German. LaTeX,
+    tags, digits and signs are no words; without any word the score is 1.
 
     Raises:
         ValueError: A language that is not in LANGUAGES.
@@ -95,8 +95,8 @@ def judge_soft_overlong(num_tokens: int, max_tokens: int, buffer_tokens: int) ->
 def judge_repetition(text: str, ngram: int = 3) -> Verdict:
     """The share of distinct n-grams of words: 1 without repetition, near 0 for a loop.
 
-    Yeo et al. (arXiv 2502.03373, section 4.2) punish repeated n-grams; open-r1's ``get_repetition_penalty_reward`` scales
-    1 - distinct / all. A text of fewer than ``ngram`` words repeats nothing.
+    Yeo et al. (arXiv 2502.03373, section 4.2) punish repeated n-grams; open-r1's ``get_repetition_penalty_reward``
+    scales 1 - distinct / all. A text of fewer than ``ngram`` words repeats nothing.
 
     >>> judge_repetition("a b c a b c a b c").score
     0.42857142857142855
@@ -112,8 +112,8 @@ def judge_repetition(text: str, ngram: int = 3) -> Verdict:
 def judge_tag_count(text: str) -> Verdict:
     """A quarter for each of the four tags that occurs exactly once, wherever it is.
 
-    open-r1's ``tag_count_reward``, a gentler slope than ``judge_format`` for models that know no tags. Order and content play
-    no part.
+    open-r1's ``tag_count_reward``, a gentler slope than ``judge_format`` for models that know no tags. Order and
+    content play no part.
 
     >>> judge_tag_count("<think>a</think> 5").score
     0.5

@@ -1,4 +1,4 @@
-"""What holds for every answer: reflexive, symmetric, the same anywhere, sensitive to every digit; and it always ends."""
+"""What holds for every answer: reflexive, symmetric, the same anywhere, sensitive to each digit, always an end."""
 
 import random
 import re
@@ -29,7 +29,7 @@ scalars = st.one_of(integers, decimals, fractions, radicals, polynomials)
 sets = st.lists(integers, min_size=2, max_size=5, unique=True).map(lambda items: rf"\{{{', '.join(items)}\}}")
 tuples = st.lists(integers, min_size=2, max_size=4).map(lambda items: f"({', '.join(items)})")
 intervals = st.builds(
-    lambda a, b, l, r: f"{l}{a},{a + b}{r}",
+    lambda a, b, left, right: f"{left}{a},{a + b}{right}",
     st.integers(-99, 99),
     st.integers(1, 99),
     st.sampled_from("(["),
@@ -37,9 +37,9 @@ intervals = st.builds(
 )
 golds = st.one_of(scalars, sets, tuples, intervals)
 snippets = st.sampled_from(
-    r"\boxed{ } { \frac \sqrt ( ) [ ] \{ \} | ^ _ ! % $ \$ , ; \text{ and or 1 23 4.5 x pi \pi \infty \pm = < \le \cup \in "
-    r"\sum \int \lim \begin{pmatrix} \end{pmatrix} & \\ \left \right \circ \overline \log \sin 9^ <think> </think> "
-    r"<answer> </answer> #### ⁵ √ ½ \binom \angle : / * - + e i f( ' \ldots \max \mathbb{R} \mathrm{ cm \,".split(" ")
+    r"""\boxed{ } { \frac \sqrt ( ) [ ] \{ \} | ^ _ ! % $ \$ , ; \text{ and or 1 23 4.5 x pi \pi \infty \pm = < \le \cup
+    \in \sum \int \lim \begin{pmatrix} \end{pmatrix} & \\ \left \right \circ \overline \log \sin 9^ <think> </think>
+    <answer> </answer> #### ⁵ √ ½ \binom \angle : / * - + e i f( ' \ldots \max \mathbb{R} \mathrm{ cm \,""".split()
 )
 TEMPLATES = (
     "{}",

@@ -25,7 +25,11 @@ ROOT = Path(__file__).resolve().parents[1]
     ("row", "question", "gold"),
     [
         ({"question": "Q", "answer": "5 + 7 = <<5+7=12>>12\n#### 1,200"}, "Q", "1,200"),  # GSM8K
-        ({"problem": "Q", "solution": r"so \boxed{\frac{1}{2}}.", "answer": r"\frac{1}{2}"}, "Q", r"\frac{1}{2}"),  # MATH-500
+        (
+            {"problem": "Q", "solution": r"so \boxed{\frac{1}{2}}.", "answer": r"\frac{1}{2}"},
+            "Q",
+            r"\frac{1}{2}",
+        ),  # MATH-500
         ({"problem": "Q", "level": "Level 5", "solution": r"so \boxed{7}."}, "Q", "7"),  # MATH
         ({"Problem": "Q", "Solution": "..", "Answer": 204}, "Q", "204"),  # AIME, whole numbers
         ({"problem": "Q", "solution": r"so \boxed{7}.", "answer": None}, "Q", "7"),  # an empty answer column
@@ -50,7 +54,7 @@ def test_own_fields_and_their_absence() -> None:
     assert gold_of({"q": "Q", "a": 5, "answer": "6"}, "a", "here") == "5"
     with pytest.raises(ValueError, match=r"row 3: has none of the columns x; found .*'q'.* Set task.prompt_field"):
         prompt_of({"q": "Q"}, "x", "row 3")
-    with pytest.raises(ValueError, match="Set task.answer_field"):
+    with pytest.raises(ValueError, match=r"Set task\.answer_field"):
         gold_of({"problem": "Q"}, None, "here")
     with pytest.raises(ValueError, match="must be a text"):
         prompt_of({"problem": " "}, None, "here")
@@ -80,7 +84,9 @@ def test_rows_of_your_own(suffix: str, tmp_path: Path, tokenizer: PreTrainedToke
     assert [row["gold"] for row in task.test] == ["6", "7", "8"]
     assert task.accuracy_judge == "math"
     assert task.judges["math"](r"so \boxed{2}", task.train[1]).outcome is Outcome.CORRECT
-    assert task.judges["math"]("the answer is 2", task.train[1]).outcome is Outcome.NO_ANSWER  # not in the box asked for
+    assert (
+        task.judges["math"]("the answer is 2", task.train[1]).outcome is Outcome.NO_ANSWER
+    )  # not in the box asked for
 
 
 def test_golds_that_cannot_be_judged_are_reported_and_leave(
@@ -100,13 +106,15 @@ def test_held_out_questions_are_not_trained_on(
 ) -> None:
     held_out = write(tmp_path / "test.jsonl", ROWS[:2])
     with caplog.at_level(logging.WARNING):
-        task = build(write(tmp_path / "rows.jsonl", ROWS), tokenizer, f"task.test_source={held_out}", "task.num_train=8")
+        task = build(
+            write(tmp_path / "rows.jsonl", ROWS), tokenizer, f"task.test_source={held_out}", "task.num_train=8"
+        )
     assert [row["gold"] for row in task.train] == ["3", "4", "5", "6", "7", "8"]
     assert "2 training rows left out" in caplog.text
 
 
 def test_nothing_left_ends_the_run(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match="no problem is left for task.num_test"):
+    with pytest.raises(ValueError, match=r"no problem is left for task\.num_test"):
         build(write(tmp_path / "rows.jsonl", ROWS), tokenizer, "task.num_train=8")
 
 
@@ -139,7 +147,7 @@ def test_recipe_judges_are_off_until_named(tmp_path: Path, tokenizer: PreTrained
     assert (scores["language"], scores["repetition"], scores["tag_count"]) == (1.0, 1.0, 0.0)
     with pytest.raises(ValueError, match="overlong_buffer_tokens = 512: must be at most"):
         build(path, tokenizer, *sizes, "reward.weights.soft_overlong=0.1")
-    with pytest.raises(ValueError, match="has no such judge; it has .*language"):
+    with pytest.raises(ValueError, match=r"has no such judge; it has .*language"):
         build(path, tokenizer, *sizes, "reward.weights.nonsense=0.1")
 
 
@@ -158,7 +166,13 @@ def test_shipped_math_tasks_are_of_the_math_kind() -> None:
 def test_the_whole_path_on_a_cpu_offline(tmp_path: Path) -> None:
     """From the command to the report, with recipe judges on; a paid completion is a right sum."""
     run_dir = tmp_path / "run"
-    small = ["trainer.max_steps=3", "trainer.eval_steps=3", "task.num_test=64", "eval.batch_size=64", "eval.greedy=false"]
+    small = [
+        "trainer.max_steps=3",
+        "trainer.eval_steps=3",
+        "task.num_test=64",
+        "eval.batch_size=64",
+        "eval.greedy=false",
+    ]
     recipes = ["reward.weights.cosine_length=0.1", "reward.weights.repetition=0"]
     command = [sys.executable, "-m", "r1zero.train", "+experiment=arithmetic_nano", "tracker=none", *small, *recipes]
     result = subprocess.run(

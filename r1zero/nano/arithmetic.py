@@ -1,7 +1,7 @@
 """Sums and differences for the embedded model: ``python -m r1zero.nano.arithmetic`` writes ``arithmetic.jsonl``.
 
-Every number is one token of its vocabulary. The rows are distinct, in an order drawn once, so that the last ones can be held
-out; they are a smoke test of the math tasks, not a benchmark.
+Every number is one token of its vocabulary. The rows are distinct, in an order drawn once, so that the last ones can be
+held out; they are a smoke test of the math tasks, not a benchmark.
 """
 
 import json

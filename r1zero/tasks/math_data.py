@@ -1,9 +1,10 @@
 r"""Questions and gold answers from files and Hub data sets, under the field names that published sets use.
 
-Known without configuration: GSM8K (``question``; ``answer`` behind ``####``), MATH, MATH-500, AIME and OpenR1-Math (``problem``;
-``answer``, or the box of ``solution``), DAPO-17k (``prompt`` as chat turns; ``reward_model.ground_truth``), SimpleRL's
-(``question``, ``gt_answer``) and Qwen2.5-Math's evaluation files (``question`` or ``problem``; ``final_answer``, ...).
-Golds that the judge cannot use are reported and leave the data: they would pay nobody, or everybody.
+Known without configuration: GSM8K (``question``; ``answer`` behind ``####``), MATH, MATH-500, AIME and OpenR1-Math
+(``problem``; ``answer``, or the box of ``solution``), DAPO-17k (``prompt`` as chat turns;
+``reward_model.ground_truth``), SimpleRL's (``question``, ``gt_answer``) and Qwen2.5-Math's evaluation files
+(``question`` or ``problem``; ``final_answer``, ...). Golds that the judge cannot use are reported and leave the data:
+they would pay nobody, or everybody.
 """
 
 import logging
@@ -21,7 +22,16 @@ from rewards.math_answer.extract import boxed
 log = logging.getLogger(__name__)
 
 PROMPT_FIELDS = ("problem", "question", "Problem", "Question", "prompt", "input")
-ANSWER_FIELDS = ("answer", "Answer", "gt_answer", "final_answer", "expected_answer", "reward_model", "target", "solution")
+ANSWER_FIELDS = (
+    "answer",
+    "Answer",
+    "gt_answer",
+    "final_answer",
+    "expected_answer",
+    "reward_model",
+    "target",
+    "solution",
+)
 MAX_EXAMPLES = 3  # of each fault, in the report
 
 

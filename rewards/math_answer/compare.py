@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from rewards.math_answer import symbolic
-from rewards.math_answer.evaluate import NotExact, NoValue, canonical, exact, in_double, point, symbols
-from rewards.math_answer.numbers import TooBig
+from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, in_double, point, symbols
+from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import OUTCOMES, Policy, Reason
-from rewards.math_answer.reals import NoSet, looks_like_set, pieces
+from rewards.math_answer.reals import NoSetError, looks_like_set, pieces
 from rewards.math_answer.scalars import equal, is_plain_arithmetic, is_scalar
 from rewards.math_answer.syntax import Node
 from rewards.verdict import Outcome
@@ -47,7 +47,7 @@ def split_unit(node: Node) -> tuple[Node, str | None]:
 
 
 def is_name(node: Node) -> bool:
-    r"""Whether a tree can stand on the left of its value: ``x``, ``a_3``, ``f(x)``, ``|AB|``, ``\angle ABC``, ``A:B``."""
+    r"""Whether a tree can be the left side of its value: ``x``, ``f(x)``, ``|AB|``, ``\angle ABC``, ``A:B``."""
     if node.op in ("sym", "call", "name") or node == Node("const", (), "e"):
         return True
     if node.op == "mul":  # AB, or P(A)
@@ -128,7 +128,7 @@ class Comparison:
             if exact(gold).denominator == 1:
                 return False
             (left, right), _ = in_double({}, (gold, pred))
-        except (NoValue, TooBig, ArithmeticError):
+        except (NoValueError, TooBigError, ArithmeticError):
             return False
         return abs(left - right) <= self.policy.relative_tolerance * abs(left)
 
@@ -197,6 +197,7 @@ class Comparison:
         return _all(reasons)
 
     def in_order(self, gold: Sequence[Node], pred: Sequence[Node]) -> Reason:
+        """Pair by pair."""
         if len(gold) != len(pred):
             return Reason.SHAPE
         reasons = []
@@ -260,10 +261,12 @@ class Comparison:
         return self.matched(gold_items, pred_items)
 
     def value(self, item: Node) -> Node:
+        """The item without its name."""
         pair = named(item, self)
         return item if pair is None else pair[1]
 
     def names(self, items: list[Node]) -> list[str]:
+        """The names of the items that have one."""
         pairs = [named(item, self) for item in items]
         return sorted(canonical(pair[0]) for pair in pairs if pair is not None and pair[0] is not None)
 
@@ -282,7 +285,7 @@ class Comparison:
         return [found[name][1] for name in sorted(found)]
 
     def matched(self, gold: list[Node], pred: list[Node]) -> Reason:
-        """Equal as multisets. Equality is transitive up to the digits compared, so the first match is as good as any."""
+        """Equal as multisets. Equality is as good as transitive, so the first match will do."""
         left = list(pred)
         reasons = []
         for one in gold:
@@ -306,7 +309,7 @@ class Comparison:
             return Reason.SHAPE
         try:
             left, right = pieces(gold), pieces(pred)
-        except NoSet:
+        except NoSetError:
             return None
         if len(left) != len(right):
             return Reason.DIFFERS
@@ -343,9 +346,9 @@ class Comparison:
         if gold_name is None or pred_name is None or canonical(gold_name) == canonical(pred_name):
             if accepted(reason) or not symbols(gold_value):
                 return reason
-            return self.two_relations(gold, pred, solved=False)
+            return self.two_relations(gold, pred, solved=False) or Reason.SHAPE
         if symbols(gold_value):
-            return self.two_relations(gold, pred, solved=False)
+            return self.two_relations(gold, pred, solved=False) or Reason.SHAPE
         return Reason.DIFFERS
 
     def two_relations(self, gold: Node, pred: Node, solved: bool) -> Reason | None:
@@ -372,14 +375,14 @@ class Comparison:
     def proportional(
         self, gold: Sequence[Node], pred: Sequence[Node], variables: frozenset[str], any_sign: bool
     ) -> Reason:
-        """Left minus right of the one is a constant times left minus right of the other; at points, then as a product."""
+        """Left minus right of the one is a constant times that of the other."""
         left, right = (Node("add", (sides[0], Node("neg", (sides[1],)))) for sides in (gold, pred))
         if symbols(right) != variables:
             return Reason.DIFFERS
         at = point(variables, 20)
         try:
             (one, other), _ = in_double(at, (left, right))
-        except NoValue:
+        except NoValueError:
             return Reason.DIFFERS
         if not one or not other or (not any_sign and (one / other).real <= 0):
             return Reason.DIFFERS
@@ -430,7 +433,7 @@ def _written(node: Node) -> Node:
     """The tree as one number when it is rational: arithmetic that the notation leaves open is not left undone."""
     try:
         return Node("num", (), exact(node))
-    except (NotExact, NoValue, TooBig):
+    except (NotExactError, NoValueError, TooBigError):
         return node
 
 

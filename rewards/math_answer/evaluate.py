@@ -15,7 +15,7 @@ from typing import Any
 import mpmath
 from mpmath.ctx_mp import MPContext
 
-from rewards.math_answer.numbers import TooBig
+from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.syntax import Node
 
 MAX_BITS = 100_000
@@ -24,11 +24,11 @@ MAX_LOG10 = 4_000  # of any intermediate value that is evaluated to many digits
 PRIMES = (2305843009213693951, 2305843009213693921, 2305843009213693907)  # the largest three of 61 bits
 
 
-class NotExact(Exception):
+class NotExactError(Exception):
     """The value is not rational, or not known to be."""
 
 
-class NoValue(Exception):
+class NoValueError(Exception):
     """The tree has no number as value: undefined, infinite, or a structure."""
 
 
@@ -77,9 +77,9 @@ def exact(node: Node) -> Fraction:
     """The value as a fraction.
 
     Raises:
-        NotExact: It is irrational or symbolic, or an irrational step is on the way.
-        TooBig: A step needs more than MAX_BITS.
-        NoValue: A division by zero.
+        NotExactError: It is irrational or symbolic, or an irrational step is on the way.
+        TooBigError: A step needs more than MAX_BITS.
+        NoValueError: A division by zero.
     """
     op, args = node.op, node.args
     if op == "num":
@@ -97,7 +97,7 @@ def exact(node: Node) -> Fraction:
     if op == "inv":
         value = exact(args[0])
         if value == 0:
-            raise NoValue
+            raise NoValueError
         return 1 / value
     if op == "pct":
         return exact(args[0]) / 100
@@ -110,31 +110,31 @@ def exact(node: Node) -> Fraction:
     if op == "root":
         index = exact(args[1])
         if index == 0:
-            raise NoValue
+            raise NoValueError
         return _power(exact(args[0]), 1 / index)
     if op == "fact":
         value = exact(args[0])
         if value.denominator != 1 or value < 0:
-            raise NotExact
+            raise NotExactError
         if value > MAX_FACTORIAL:
-            raise TooBig
+            raise TooBigError
         return Fraction(math.factorial(int(value)))
     if op == "binom":
         top, bottom = exact(args[0]), exact(args[1])
         if top.denominator != 1 or bottom.denominator != 1 or top < 0:
-            raise NotExact
+            raise NotExactError
         if top > MAX_FACTORIAL:
-            raise TooBig
+            raise TooBigError
         return Fraction(math.comb(int(top), int(bottom))) if bottom >= 0 else Fraction(0)
     if op == "fn" and node.value in ("floor", "ceil"):
         value = exact(args[0])
         return Fraction(math.floor(value) if node.value == "floor" else math.ceil(value))
-    raise NotExact
+    raise NotExactError
 
 
 def _small(value: Fraction) -> Fraction:
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
-        raise TooBig
+        raise TooBigError
     return value
 
 
@@ -143,13 +143,13 @@ def _power(base: Fraction, power: Fraction) -> Fraction:
         return _root(base, power)
     if base == 0:
         if power <= 0:
-            raise NoValue
+            raise NoValueError
         return base
     if abs(base) == 1:
         return Fraction(1) if power % 2 == 0 else base
     bits = max(base.numerator.bit_length(), base.denominator.bit_length()) * abs(power)
     if bits > MAX_BITS:
-        raise TooBig
+        raise TooBigError
     return base ** int(power)
 
 
@@ -157,12 +157,12 @@ def _root(base: Fraction, power: Fraction) -> Fraction:
     """A power with a fraction as exponent, when it comes out even."""
     index = power.denominator
     if index > 64 or base.numerator.bit_length() + base.denominator.bit_length() > 4096:
-        raise NotExact
+        raise NotExactError
     if base < 0 and index % 2 == 0:
-        raise NotExact
+        raise NotExactError
     top, bottom = _whole_root(abs(base.numerator), index), _whole_root(base.denominator, index)
     if top is None or bottom is None:
-        raise NotExact
+        raise NotExactError
     return _power(Fraction(top if base >= 0 else -top, bottom), Fraction(power.numerator))
 
 
@@ -178,8 +178,8 @@ def modular(node: Node, prime: int) -> int:
     """The value modulo a prime, for integers and fractions that are too big to write down.
 
     Raises:
-        NotExact: There is no such value.
-        TooBig: Even an exponent is too big to write down.
+        NotExactError: There is no such value.
+        TooBigError: Even an exponent is too big to write down.
     """
     op, args = node.op, node.args
     if op == "neg":
@@ -194,13 +194,13 @@ def modular(node: Node, prime: int) -> int:
     if op == "inv":
         value = modular(args[0], prime)
         if value == 0:
-            raise NotExact
+            raise NotExactError
         return pow(value, -1, prime)
     if op == "pow":
         power = exact(args[1])
         base = modular(args[0], prime)
         if power.denominator != 1 or base == 0:
-            raise NotExact
+            raise NotExactError
         return pow(base, int(power), prime)
     value_exact = exact(node)
     return value_exact.numerator * pow(value_exact.denominator, -1, prime) % prime
@@ -212,7 +212,7 @@ Point = Mapping[str, Fraction]
 
 
 def point(names: frozenset[str], index: int, negative: bool = False) -> dict[str, Fraction]:
-    """A value for each name, in (1/2, 5/2) with 50 digits that nobody can guess a relation of; the same in every process."""
+    """A value for each name, in (1/2, 5/2), with 50 digits drawn by a hash; the same in every process."""
     values = {}
     for name in names:
         digest = hashlib.sha256(f"{index}:{name}".encode()).digest()
@@ -261,7 +261,7 @@ class _Arithmetic:
         """The value of the tree.
 
         Raises:
-            NoValue, TooBig: There is none, or it is out of range.
+            NoValueError, TooBigError: There is none, or it is out of range.
         """
         return self.checked(self.unchecked(node))
 
@@ -306,7 +306,7 @@ class _Arithmetic:
             return self.gamma(top + 1) / (self.gamma(bottom + 1) * self.gamma(top - bottom + 1))
         if op == "fn":
             return self.applied(node)
-        raise NoValue(op)
+        raise NoValueError(op)
 
     def nth_root(self, value: Any, index: Any) -> Any:
         """The real root of a negative number when the index is odd, else the principal one."""
@@ -318,7 +318,7 @@ class _Arithmetic:
     def applied(self, node: Node) -> Any:
         name, args = str(node.value), node.args
         if name in ("floor", "ceil"):
-            raise NoValue(name)  # a value next to a step is too close to call; sympy's business
+            raise NoValueError(name)  # a value next to a step is too close to call; sympy's business
         argument = args[0]
         if name in ("sin", "cos", "tan", "cot", "sec", "csc") and holds(argument, "deg"):
             value = self.value(argument) * self.constant("pi") / 180
@@ -340,7 +340,7 @@ def _reciprocals(call: Callable[[str, Any], Any], name: str, value: Any) -> Any:
     return 1 / call({"cot": "tan", "sec": "cos", "csc": "sin"}[name], value)
 
 
-class Double(_Arithmetic):
+class _Double(_Arithmetic):
     """complex128: fast, and good enough to see that two values differ."""
 
     _FUNCTIONS: Mapping[str, Callable[[complex], complex]] = {
@@ -354,7 +354,7 @@ class Double(_Arithmetic):
 
     def constant(self, name: str) -> complex:
         if name == "inf":
-            raise NoValue
+            raise NoValueError
         return {"pi": complex(math.pi), "e": complex(math.e), "i": 1j}[name]
 
     def power(self, base: complex, power: complex) -> complex:
@@ -368,16 +368,16 @@ class Double(_Arithmetic):
 
     def gamma(self, value: complex) -> complex:
         if value.imag:
-            raise NoValue
+            raise NoValueError
         return complex(math.gamma(value.real))
 
     def checked(self, value: complex) -> complex:
         if not cmath.isfinite(value):
-            raise NoValue
+            raise NoValueError
         return value + 0  # a negative zero would choose the other side of a branch cut
 
 
-class Digits(_Arithmetic):
+class _Digits(_Arithmetic):
     """mpmath with a given number of decimal digits."""
 
     def __init__(self, at: Point, context: MPContext) -> None:
@@ -390,28 +390,28 @@ class Digits(_Arithmetic):
 
     def constant(self, name: str) -> Any:
         if name == "inf":
-            raise NoValue
+            raise NoValueError
         return {"pi": +self.context.pi, "e": +self.context.e, "i": self.context.mpc(0, 1)}[name]
 
     def power(self, base: Any, power: Any) -> Any:
         if base == 0:
             if power == 0 or power.real < 0:
-                raise NoValue
+                raise NoValueError
             return base
         if abs(power) * (abs(self.log10(base)) + 1) > MAX_LOG10:
-            raise TooBig
+            raise TooBigError
         return self.context.power(base, power)
 
     def function(self, name: str, value: Any) -> Any:
         if abs(value) > 10_000 and name != "ln":
-            raise TooBig
+            raise TooBigError
         if name in ("cot", "sec", "csc", "acot"):
             return _reciprocals(self.function, name, value)
         return getattr(self.context, {"ln": "log"}.get(name, name.replace("arc", "a")))(value)
 
     def gamma(self, value: Any) -> Any:
         if abs(value) > MAX_FACTORIAL:
-            raise TooBig
+            raise TooBigError
         return self.context.gamma(value)
 
     def log10(self, value: Any) -> float:
@@ -421,10 +421,10 @@ class Digits(_Arithmetic):
 
     def checked(self, value: Any) -> Any:
         if not self.context.isfinite(value):
-            raise NoValue
+            raise NoValueError
         size = abs(self.log10(value))
         if size > MAX_LOG10:
-            raise TooBig
+            raise TooBigError
         self.spread = max(self.spread, size)
         return value
 
@@ -436,7 +436,7 @@ def _warm_constants() -> None:
     """mpmath keeps its constants in unlocked globals; computed here once, no thread ever has to change them."""
     with mpmath.workprec(40_000):
         for constant in (mpmath.pi, mpmath.e, mpmath.ln2, mpmath.ln10):
-            +constant
+            mpmath.mpf(constant)
 
 
 _warm_constants()
@@ -447,20 +447,20 @@ def with_digits(digits: int, at: Point, nodes: tuple[Node, ...]) -> tuple[list[A
     context = _FREE.pop() if _FREE else MPContext()  # pop and append are atomic: one caller per context
     try:
         context.dps = digits
-        arithmetic = Digits(at, context)
+        arithmetic = _Digits(at, context)
         values = [arithmetic.value(node) for node in nodes]
         return values, arithmetic.largest, arithmetic.spread
     except (ZeroDivisionError, ValueError, ArithmeticError) as error:
-        raise NoValue from error
+        raise NoValueError from error
     finally:
         _FREE.append(context)
 
 
 def in_double(at: Point, nodes: tuple[Node, ...]) -> tuple[list[complex], float]:
     """The values of ``nodes`` at one point in complex128, and the largest term added on the way."""
-    arithmetic = Double(at)
+    arithmetic = _Double(at)
     try:
         values = [arithmetic.value(node) for node in nodes]
     except (ZeroDivisionError, ValueError, ArithmeticError) as error:
-        raise NoValue from error
+        raise NoValueError from error
     return values, float(arithmetic.largest)

@@ -128,7 +128,7 @@ def _box_at(text: str, start: int, limit: int) -> tuple[int, str] | None:
 
 
 def _joined(between: str) -> bool:
-    """Whether two boxes with this between them are one list. Nothing but space joins too, so a dump is never one value."""
+    """Whether two boxes with this between them are one list. So is space alone: a dump of boxes is never one value."""
     if len(between) > _MAX_JOINT_CHARS:
         return False
     plain = _LAYOUT.sub(lambda found: f" {found[1] or ''} ", between)
@@ -156,12 +156,10 @@ def hashed(text: str) -> str | None:
 def phrased(text: str) -> str | None:
     """What the last "answer is" or "Answer:" names: the formula behind it, or the rest of the sentence."""
     tail = text[-2 * MAX_ANSWER_CHARS :]
-    last = None
-    for last in _PHRASE.finditer(tail):
-        pass
-    if last is None:
+    found = list(_PHRASE.finditer(tail))
+    if not found:
         return None
-    rest = tail[last.end() :].lstrip(" *:\n\t")
+    rest = tail[found[-1].end() :].lstrip(" *:\n\t")
     stop = _STOPS.search(rest)
     rest = rest[: stop.start()] if stop else rest
     if any(name in rest for name in _BOX_NAMES):
@@ -180,12 +178,9 @@ def bare(text: str) -> str | None:
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", re.sub(r"\\text\s*\{[^{}]*\}|\\[a-z]+\{[a-z]*\}", " ", text))
     prose = [word for word in words if word.lower() not in ("and", "or", "pi", "sqrt", "sin", "cos", "tan")]
     if len(prose) <= 2 and "\n\n" not in text:
-        last = None
-        for last in _SEGMENT.finditer(text):
-            pass
-        lead = text[: last.start()] if last else ""
-        if last is not None and prose and lead.rstrip(" :").isalpha() and not clean(text[last.end() :]):
-            return _inside(last)
+        for segment in _SEGMENT.finditer(text):  # "Answer $9$": one word and one formula
+            if prose and text[: segment.start()].rstrip(" :").isalpha() and not clean(text[segment.end() :]):
+                return _inside(segment)
         return text
     segments = list(_SEGMENT.finditer(text))
     if segments:
@@ -194,7 +189,7 @@ def bare(text: str) -> str | None:
             first -= 1  # "either $1$ or $2$" is a list
         return ", ".join(map(_inside, segments[first:]))
     sentence = clean(text)
-    head, verb, tail = sentence.rpartition(" is ")
+    _, verb, tail = sentence.rpartition(" is ")
     return tail if verb and re.match(r"[-+\\$(\[]?[0-9\\]", tail) else text
 
 

@@ -1,8 +1,8 @@
 """The judge: extraction, then the cheapest step that can decide.
 
 Text, exact numbers, structure, values at points: these run in the caller, without signals, threads or unbounded loops.
-What they leave goes to sympy in a worker process with a deadline. Results are cached by gold, answer and policy, failures
-included, so that one bomb in a group of completions costs once.
+What they leave goes to sympy in a worker process with a deadline. Results are cached by gold, answer and policy,
+failures included, so that one bomb in a group of completions costs once.
 """
 
 import dataclasses
@@ -12,13 +12,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rewards.math_answer.compare import Comparison, accepted
-from rewards.math_answer.evaluate import NoValue
+from rewards.math_answer.evaluate import NoValueError
 from rewards.math_answer.extract import MAX_ANSWER_CHARS, boxed, clean, extract
 from rewards.math_answer.normal import normalise
-from rewards.math_answer.numbers import TooBig, exact_number
+from rewards.math_answer.numbers import TooBigError, exact_number
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, verdict
 from rewards.math_answer.symbolic import WORKERS
-from rewards.math_answer.syntax import Node, NotMath, parse
+from rewards.math_answer.syntax import Node, NotMathError, parse
 from rewards.math_answer.tokens import Token, spelled, tokenise
 
 MAX_CHARS = 2_000  # of an answer that is parsed; longer ones are compared as text and as digits
@@ -72,8 +72,8 @@ def grade_many(
 ) -> list[MathVerdict]:
     """A verdict for each (gold, response), in order; equal pairs of gold and answer are judged once.
 
-    ``deadline_s`` is the limit of each pair's symbolic step (the policy's when None). Pairs that wait for sympy wait side
-    by side, one for each worker.
+    ``deadline_s`` is the limit of each pair's symbolic step (the policy's when None). Pairs that wait for sympy wait
+    side by side, one for each worker.
     """
     if deadline_s is not None:
         policy = dataclasses.replace(policy, deadline_s=deadline_s)
@@ -83,16 +83,16 @@ def grade_many(
         answers.append((gold, "" if found is None else found.text))
     distinct = list(dict.fromkeys(answers))
     with ThreadPoolExecutor(WORKERS) as threads:
-        verdicts = dict(
-            zip(distinct, threads.map(lambda pair: judge_answer(*pair, policy), distinct), strict=True)
-        )  # fmt: skip
+        judged = threads.map(lambda pair: judge_answer(pair[0], pair[1], policy), distinct)
+        verdicts = dict(zip(distinct, judged, strict=True))
     return [verdicts[pair] for pair in answers]
 
 
 def check_gold(gold: str, policy: Policy = DEFAULT) -> str | None:
     r"""None when answers can be judged against this gold, otherwise why not. For use when data is loaded.
 
-    A gold is usable when it says something and its own boxed text is judged correct. Beyond the caps, only equal text is.
+    A gold is usable when it says something and its own boxed text is judged correct. Beyond the caps, only equal text
+    is.
 
     >>> check_gold(r"\frac{3}{4}"), check_gold("")
     (None, 'bad_gold: it says nothing')
@@ -110,7 +110,7 @@ def gold_text(gold: str) -> str:
     return clean(gold if inner is None else inner)
 
 
-class _NoWorker(Exception):
+class _NoWorkerError(Exception):
     """The symbolic step could not be run; an exception because it must not be cached."""
 
 
@@ -118,7 +118,7 @@ def judge_answer(gold: str, answer: str, policy: Policy = DEFAULT) -> MathVerdic
     """The verdict on an answer that is already extracted; "" for none."""
     try:
         return _judged(gold, answer, policy)
-    except _NoWorker:
+    except _NoWorkerError:
         return verdict(Reason.NO_WORKER, "no worker for the symbolic step")
 
 
@@ -132,7 +132,7 @@ def _judged(gold: str, answer: str, policy: Policy) -> MathVerdict:
                 return verdict(Reason.EXACT)
             if not (policy.relative_tolerance or policy.percent_sign_optional):
                 return verdict(Reason.DIFFERS)
-    except TooBig:
+    except TooBigError:
         pass  # compared digit by digit below
     truth_read, read_answer = read(wanted), read(answer)
     if not truth_read.spelled or (truth_read.words in _UNDEFINED and not truth_read.too_big):
@@ -141,12 +141,12 @@ def _judged(gold: str, answer: str, policy: Policy) -> MathVerdict:
         return verdict(Reason.NO_ANSWER)
     try:
         reason = compare(truth_read, read_answer, policy)
-    except (TooBig, RecursionError, MemoryError, OverflowError):
+    except (TooBigError, RecursionError, MemoryError, OverflowError):
         return verdict(Reason.TOO_BIG)
-    except NoValue:
+    except NoValueError:
         return verdict(Reason.DIFFERS, "undefined")
     if reason is Reason.NO_WORKER:
-        raise _NoWorker
+        raise _NoWorkerError
     return verdict(reason)
 
 
@@ -183,7 +183,7 @@ def read(text: str) -> Reading:
         return Reading(squeezed[:MAX_ANSWER_CHARS], "", too_big=True)
     try:
         tokens = tokenise(text)
-    except TooBig:
+    except TooBigError:
         return Reading("".join(text.split()), "", too_big=True)
     tokens = choice(tokens)
     shown = spelled(tokens)
@@ -195,9 +195,9 @@ def read(text: str) -> Reading:
     words = words.replace(" ,", ",").replace(",,", ",").strip(" ,?!")
     try:
         tree = parse(tokens)
-    except NotMath:
+    except NotMathError:
         return Reading(shown, words)
-    except (TooBig, RecursionError):
+    except (TooBigError, RecursionError):
         return Reading(shown, words, too_big=True)
     return Reading(shown, words, tree, items=as_list(text, tree))
 
@@ -222,6 +222,6 @@ def as_list(text: str, tree: Node) -> Node | None:
     ):
         try:
             return parse(tokenise(text.replace(",", ", ")))
-        except (NotMath, TooBig):
+        except (NotMathError, TooBigError):
             return None
     return None

@@ -25,7 +25,7 @@ _NUMBER = re.compile(
 )
 
 
-class TooBig(Exception):
+class TooBigError(Exception):
     """A value or an expression beyond the caps."""
 
 
@@ -33,7 +33,7 @@ def exact_number(text: str) -> Fraction | None:
     r"""The value of ``text`` when it is one number and nothing else, otherwise None.
 
     Raises:
-        TooBig: More digits or a larger exponent than the caps.
+        TooBigError: More digits or a larger exponent than the caps.
 
     >>> exact_number(r"2\frac{1}{2}"), exact_number("12.5\\%"), exact_number("12,34")
     (Fraction(5, 2), Fraction(1, 8), None)
@@ -42,7 +42,7 @@ def exact_number(text: str) -> Fraction | None:
     if found is None:
         return None
     if len(text) > MAX_DIGITS:
-        raise TooBig
+        raise TooBigError
     if found["whole"] is not None:
         value = _decimal(found["whole"], found["decimals"], found["exponent"])
     else:
@@ -61,7 +61,7 @@ def _decimal(whole: str, decimals: str | None, exponent: str | None) -> Fraction
         return None
     power = int((exponent or "0").strip("{} "))
     if abs(power) > MAX_EXPONENT:
-        raise TooBig
+        raise TooBigError
     return Fraction(int(digits + places)) * Fraction(10) ** (power - len(places))
 
 

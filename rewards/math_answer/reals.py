@@ -7,15 +7,15 @@ the comparison goes by structure instead.
 from fractions import Fraction
 from typing import NamedTuple
 
-from rewards.math_answer.evaluate import NotExact, NoValue, exact, in_double, symbols
-from rewards.math_answer.numbers import TooBig
+from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, in_double, symbols
+from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.syntax import Node
 
 INFINITY = Node("const", (), "inf")
 MAX_PIECES = 60
 
 
-class NoSet(Exception):
+class NoSetError(Exception):
     """The tree is not a set of reals with constant bounds."""
 
 
@@ -52,7 +52,7 @@ def pieces(node: Node) -> tuple[Piece, ...]:
     """The normal form.
 
     Raises:
-        NoSet: The tree has none.
+        NoSetError: The tree has none.
     """
     return _merged(_pieces(node))
 
@@ -78,7 +78,7 @@ def _pieces(node: Node) -> list[Piece]:
         return _condition(args[1], args[0])
     if op in ("rel", "list"):
         return _condition(node, None)
-    raise NoSet
+    raise NoSetError
 
 
 def _key(node: Node) -> float | Fraction:
@@ -87,19 +87,19 @@ def _key(node: Node) -> float | Fraction:
     if node.op == "neg" and node.args[0] == INFINITY:
         return float("-inf")
     if symbols(node):
-        raise NoSet
+        raise NoSetError
     try:
         return exact(node)
-    except NotExact:
+    except NotExactError:
         pass
-    except (NoValue, TooBig) as error:
-        raise NoSet from error
+    except (NoValueError, TooBigError) as error:
+        raise NoSetError from error
     try:
         (value,), _ = in_double({}, (node,))
-    except NoValue as error:
-        raise NoSet from error
+    except NoValueError as error:
+        raise NoSetError from error
     if abs(value.imag) > 1e-12 * (1 + abs(value)):
-        raise NoSet
+        raise NoSetError
     return value.real
 
 
@@ -107,11 +107,9 @@ def _interval(low: Node, high: Node, low_closed: bool, high_closed: bool) -> Pie
     left, right = _key(low), _key(high)
     closed = low_closed and high_closed
     if left > right or (left == right and not closed):
-        raise NoSet
+        raise NoSetError
     infinite = float("inf")
-    return Piece(
-        left, right, low_closed and left != -infinite, high_closed and right != infinite, low, high
-    )  # fmt: skip
+    return Piece(left, right, low_closed and left != -infinite, high_closed and right != infinite, low, high)
 
 
 def _condition(node: Node, variable: Node | None) -> list[Piece]:
@@ -121,20 +119,20 @@ def _condition(node: Node, variable: Node | None) -> list[Piece]:
         parts = [_condition(arg, variable) for arg in node.args]
         names = {_variable(arg) for arg in node.args}
         if len(names) != 1 or len(set(node.value)) != 1 or node.value[0] not in ("or", "and"):
-            raise NoSet
+            raise NoSetError
         found = parts[0]
         for part in parts[1:]:
             found = found + part if node.value[0] == "or" else _intersection(found, part)
         return found
     if node.op != "rel":
-        raise NoSet
+        raise NoSetError
     name = _variable(node)
     if variable is not None and variable.op == "rel":  # {x \in R | ...}
         variable = variable.args[0]
     if variable is not None and variable != name:
-        raise NoSet
+        raise NoSetError
     assert isinstance(node.value, tuple)
-    sides, signs = node.args, node.value
+    sides, signs = node.args, [str(sign) for sign in node.value]
     at = sides.index(name)
     found = [_WHOLE]
     for index, sign in enumerate(signs):
@@ -143,7 +141,7 @@ def _condition(node: Node, variable: Node | None) -> list[Piece]:
         elif index == at:
             found = _intersection(found, _bounded(sign, sides[index + 1]))
         else:
-            raise NoSet
+            raise NoSetError
     return found
 
 
@@ -151,7 +149,7 @@ def _variable(node: Node) -> Node:
     """The one side of a relation that is a name; all others are constants."""
     named = [side for side in node.args if side.op in ("sym", "call", "name")]
     if node.op != "rel" or len(named) != 1:
-        raise NoSet
+        raise NoSetError
     return named[0]
 
 
@@ -164,21 +162,19 @@ def _bounded(sign: str, bound: Node) -> list[Piece]:
         return [_interval(_WHOLE.low_node, bound, False, sign == r"\le")]
     if sign in (">", r"\ge"):
         return [_interval(bound, INFINITY, sign == r"\ge", False)]
-    raise NoSet
+    raise NoSetError
 
 
 def _merged(found: list[Piece]) -> tuple[Piece, ...]:
     """Sorted, and pieces that touch or overlap joined."""
     if len(found) > MAX_PIECES:
-        raise NoSet
+        raise NoSetError
     out: list[Piece] = []
     for piece in sorted(found, key=lambda piece: (piece.low, not piece.low_closed)):
         if out and _touch(out[-1], piece):
             last = out[-1]
             if (piece.high, piece.high_closed) > (last.high, last.high_closed):
-                out[-1] = last._replace(
-                    high=piece.high, high_closed=piece.high_closed, high_node=piece.high_node
-                )  # fmt: skip
+                out[-1] = last._replace(high=piece.high, high_closed=piece.high_closed, high_node=piece.high_node)
         else:
             out.append(piece)
     return tuple(out)
@@ -192,9 +188,7 @@ def _complement(found: list[Piece]) -> list[Piece]:
     out, low = [], _WHOLE
     for piece in _merged(found):
         if piece.low > low.low or (low.low_closed and not piece.low_closed and piece.low == low.low):
-            out.append(
-                low._replace(high=piece.low, high_closed=not piece.low_closed, high_node=piece.low_node)
-            )  # fmt: skip
+            out.append(low._replace(high=piece.low, high_closed=not piece.low_closed, high_node=piece.low_node))
         low = _WHOLE._replace(low=piece.high, low_closed=not piece.high_closed, low_node=piece.high_node)
     if low.low < float("inf"):
         out.append(low)
@@ -209,7 +203,7 @@ def _complement(found: list[Piece]) -> list[Piece]:
 
 def _intersection(left: list[Piece], right: list[Piece]) -> list[Piece]:
     if len(left) * len(right) > MAX_PIECES**2:
-        raise NoSet
+        raise NoSetError
     out = []
     for a in left:
         for b in right:

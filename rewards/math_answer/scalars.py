@@ -10,8 +10,8 @@ from fractions import Fraction
 
 from rewards.math_answer.evaluate import (
     PRIMES,
-    NotExact,
-    NoValue,
+    NotExactError,
+    NoValueError,
     canonical,
     exact,
     holds,
@@ -22,7 +22,7 @@ from rewards.math_answer.evaluate import (
     undone,
     with_digits,
 )
-from rewards.math_answer.numbers import TooBig
+from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import Reason
 from rewards.math_answer.syntax import Node
 
@@ -95,11 +95,11 @@ def _exactly(gold: Node, pred: Node) -> Reason | None:
     for node in (gold, pred):
         try:
             values.append(exact(node))
-        except NotExact:
+        except NotExactError:
             values.append(None)
-        except NoValue:
+        except NoValueError:
             return Reason.DIFFERS
-        except TooBig:
+        except TooBigError:
             values.append(None)
             big += 1
     if None not in values:
@@ -107,7 +107,7 @@ def _exactly(gold: Node, pred: Node) -> Reason | None:
     if big == 2:
         try:
             same = all(modular(gold, prime) == modular(pred, prime) for prime in PRIMES)
-        except (NotExact, NoValue, TooBig):
+        except (NotExactError, NoValueError, TooBigError):
             return Reason.TOO_BIG
         return Reason.PROBE if same else Reason.DIFFERS
     return Reason.TOO_BIG if big else None
@@ -119,7 +119,7 @@ def _probe(gold: Node, pred: Node, names: frozenset[str], prove: Prove) -> Reaso
     for index in range(3 if names else 1):
         try:
             (left, right), largest = in_double(point(names, index), both)
-        except NoValue:
+        except NoValueError:
             continue
         if abs(left - right) > CLEAR_DIFFERENCE * max(abs(left), abs(right), largest):
             return Reason.DIFFERS
@@ -131,9 +131,9 @@ def _probe(gold: Node, pred: Node, names: frozenset[str], prove: Prove) -> Reaso
             if not _same_digits(both, at, 40 if names else 120):
                 return Reason.DIFFERS
             decided = True
-    except TooBig:
+    except TooBigError:
         return Reason.TOO_BIG
-    except NoValue:
+    except NoValueError:
         decided = False
     return Reason.PROBE if decided else prove(gold, pred)
 
@@ -146,7 +146,7 @@ def _same_digits(both: tuple[Node, Node], at: dict[str, Fraction], digits: int) 
     needed = digits + int(2 * spread)
     if needed > 45:
         if needed > MAX_DIGITS:
-            raise TooBig
+            raise TooBigError
         (left, right), largest, spread = with_digits(needed, at, both)
     scale = max(abs(left), abs(right), largest)
     return bool(abs(left - right) <= scale * left.context.mpf(10) ** -(needed - 10 - int(spread)))

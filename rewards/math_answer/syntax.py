@@ -1,14 +1,14 @@
 r"""The syntax tree of an answer, and the recursive descent that builds it from tokens.
 
 A tree says what is written, not what it is worth: nothing is evaluated or simplified, and ``\sum``, ``\int``, ``\max``
-and the like are kept as marks that work was left undone. Text that is not mathematics raises `NotMath`.
+and the like are kept as marks that work was left undone. Text that is not mathematics raises `NotMathError`.
 Sums and products are flat, nesting is capped, so the recursion is bounded.
 """
 
 from fractions import Fraction
 from typing import NamedTuple
 
-from rewards.math_answer.numbers import MAX_DIGITS, MAX_EXPONENT, TooBig
+from rewards.math_answer.numbers import MAX_DIGITS, MAX_EXPONENT, TooBigError
 from rewards.math_answer.tokens import Token
 from rewards.math_answer.units import LETTER_UNITS, PERCENT, PLAIN_LETTER_UNITS, canonical_unit, is_unit_word
 
@@ -16,7 +16,7 @@ MAX_DEPTH = 50
 MAX_SYMBOLS = 12
 
 
-class NotMath(Exception):
+class NotMathError(Exception):
     """The tokens are not an answer in mathematical notation."""
 
 
@@ -84,7 +84,7 @@ def is_prose(word: str) -> bool:
     return bool(_VOWELS & letters)
 
 
-class Parser:
+class _Parser:
     """One pass over the tokens of one answer."""
 
     def __init__(self, tokens: list[Token]) -> None:
@@ -113,12 +113,12 @@ class Parser:
 
     def expect(self, text: str) -> None:
         if not self.accept(text):
-            raise NotMath(f"expected {text!r}, found {self.peek().text!r}")
+            raise NotMathError(f"expected {text!r}, found {self.peek().text!r}")
 
     def enter(self) -> None:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            raise TooBig
+            raise TooBigError
 
     # -- from the outside in -----------------------------------------------------------------------
 
@@ -126,17 +126,15 @@ class Parser:
         """The whole input as one node; a list when it has several items."""
         items, signs = self.items()
         if self.peek().kind != "eof":
-            raise NotMath(f"unexpected {self.peek().text!r}")
+            raise NotMathError(f"unexpected {self.peek().text!r}")
         return items[0] if len(items) == 1 else Node("list", tuple(items), tuple(signs))
 
     def items(self) -> tuple[list[Node], list[str]]:
         """Relations separated by ``,`` ``;`` and, or; and the separators, of which "," stands in front of "and"."""
-        items, signs = [self.relation()], []
+        items, signs = [self.relation()], list[str]()
         while True:
             sign = ""
             while (token := self.peek()).text in (",", ";") or token.kind == "sep":
-                if token.text == "&":
-                    break
                 sign = token.text if token.kind == "sep" or not sign else sign
                 self.pos += 1
             if not sign:
@@ -147,7 +145,8 @@ class Parser:
     def relation(self) -> Node:
         name = self.text_name()
         left = name if name is not None else self.union()
-        signs, sides = [], [left]
+        signs: list[str] = []
+        sides = [left]
         while self.peek().text in RELATIONS and self.peek().kind != "text":
             signs.append(self.take().text)
             sides.append(self.union())
@@ -190,7 +189,8 @@ class Parser:
 
     def signed(self) -> Node:
         """A product with any number of signs in front."""
-        negative, marks = False, []
+        negative = False
+        marks: list[str] = []
         while (token := self.peek()).text in ("+", "-", r"\pm", r"\mp") and token.kind != "text":
             self.pos += 1
             negative ^= token.text == "-"
@@ -198,7 +198,7 @@ class Parser:
                 marks.append(token.text[1:])
         value = self.product()
         if len(marks) > 1:
-            raise NotMath("several plus-minus signs in a row")
+            raise NotMathError("several plus-minus signs in a row")
         if marks:
             value = Node(marks[0], (value,))
         return Node("neg", (value,)) if negative else value
@@ -213,7 +213,7 @@ class Parser:
                 break
             mixed = self.mixed_number() if token.kind == "num" else None
             if mixed is None and factors and token.kind == "num" and self.peek(-1).kind == "num":
-                raise NotMath("two numbers in a row")
+                raise NotMathError("two numbers in a row")
             factors.append(mixed or self.power())
             token = self.peek()
             while token.text == "/" and token.kind == "op":
@@ -287,7 +287,7 @@ class Parser:
 
     def proper(self, start: int, whole: str, top: str, bottom: str) -> Node | None:
         if max(len(whole), len(top), len(bottom)) > MAX_DIGITS:
-            raise TooBig
+            raise TooBigError
         if 0 <= int(top) < int(bottom):
             return Node("num", (), int(whole) + Fraction(int(top), int(bottom)))
         self.pos = start
@@ -296,7 +296,7 @@ class Parser:
     def power(self) -> Node:
         """An atom with what is written behind it: powers, ``!``, ``%``, degrees."""
         if self.peek().text == "-":
-            raise NotMath("a sign inside a product")
+            raise NotMathError("a sign inside a product")
         value = self.atom()
         while True:
             token = self.peek()
@@ -312,7 +312,7 @@ class Parser:
             elif token.text == "!":
                 self.pos += 1
                 if self.peek().text == "!":
-                    raise NotMath("double factorial")
+                    raise NotMathError("double factorial")
                 value = Node("fact", (value,))
             elif token.text == "%" or (token.kind in ("text", "word") and token.text in PERCENT):
                 self.pos += 1
@@ -371,7 +371,7 @@ class Parser:
             self.depth -= 1
             self.in_abs -= 1
             return Node("abs", (value,))
-        raise NotMath(f"unexpected {token.text!r}")
+        raise NotMathError(f"unexpected {token.text!r}")
 
     def nested(self, close: str) -> Node | list[Node]:
         """One node, or the items, up to ``close``."""
@@ -387,13 +387,13 @@ class Parser:
         self.enter()
         in_abs, self.in_abs = self.in_abs, 0
         if self.accept(")", "]"):
-            raise NotMath("empty brackets")
+            raise NotMathError("empty brackets")
         items, _ = self.items()
         self.in_abs = in_abs
         closing = self.take().text
         self.depth -= 1
         if closing not in (")", "]"):
-            raise NotMath("a bracket that is not closed")
+            raise NotMathError("a bracket that is not closed")
         if len(items) == 1 and (opening, closing) == ("(", ")"):
             value = items[0]
             based = value.op == "num" and self.peek().text == "_"
@@ -404,12 +404,12 @@ class Parser:
 
     def number(self, token: Token) -> Node:
         if len(token.text) > MAX_DIGITS:
-            raise TooBig
+            raise TooBigError
         if self.peek().text == "_":
             return self.based(token.text)
         mantissa, _, power = token.text.lower().partition("e")
         if power and abs(int(power)) > MAX_EXPONENT:
-            raise TooBig
+            raise TooBigError
         value = Fraction(mantissa.rstrip(".")) * (Fraction(10) ** int(power) if power else 1)
         if self.peek().text == r"\overline" and "." in mantissa and not power:
             return self.repeating(value, len(mantissa.partition(".")[2]))
@@ -422,7 +422,7 @@ class Parser:
         digits = self.take().text
         self.expect("}")
         if not digits.isdigit() or len(digits) > MAX_DIGITS:
-            raise NotMath("an overline that is no repeating decimal")
+            raise NotMathError("an overline that is no repeating decimal")
         return Node("num", (), value + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places))
 
     def based(self, digits: str) -> Node:
@@ -432,7 +432,7 @@ class Parser:
         if braced:
             self.expect("}")
         if not base.isdigit() or not digits.isdigit() or len(base) > 2 or not 2 <= int(base) <= 36:
-            raise NotMath("a subscript that is no base")
+            raise NotMathError("a subscript that is no base")
         return Node("base", (), (digits, base))
 
     def word(self, token: Token) -> Node:
@@ -448,7 +448,7 @@ class Parser:
         if name in _GREEK_WORDS:
             return self.symbol("\\" + name)
         if is_prose(name):
-            raise NotMath(f"the word {name!r}")
+            raise NotMathError(f"the word {name!r}")
         for function in ("sin", "cos", "tan", "ln", "log"):
             if name.startswith(function):
                 self.tokens[self.pos - 1] = Token("word", name[len(function) :], False, token.start)
@@ -479,7 +479,7 @@ class Parser:
         while depth:
             token = self.take()
             if token.kind == "eof":
-                raise NotMath("a subscript that is not closed")
+                raise NotMathError("a subscript that is not closed")
             depth += (token.text == "{") - (token.text == "}")
             parts.append(token.text if depth else "")
         return "".join(parts)
@@ -500,7 +500,7 @@ class Parser:
             rest = Token("word", token.text[1:], False, token.start + 1)
             self.tokens[self.pos : self.pos + 1] = [Token("word", token.text[0], token.space, token.start), rest]
         if self.peek().text not in ("{",) and self.peek().kind not in ("num", "word", "cmd"):
-            raise NotMath("a command without its argument")
+            raise NotMathError("a command without its argument")
         value = self.atom()
         self.depth -= 1
         return value
@@ -515,7 +515,7 @@ class Parser:
         else:
             node = Node("num", (), index)
         if self.peek().kind not in ("num", "word", "cmd") and self.peek().text not in ("{", "("):
-            raise NotMath("a root of nothing")
+            raise NotMathError("a root of nothing")
         value = self.atom()
         self.depth -= 1
         return Node("root", (value, node))
@@ -556,7 +556,7 @@ class Parser:
             closed = r"\rfloor" if name == r"\lfloor" else r"\rceil"
             value = self.nested(closed)
             if not isinstance(value, Node):
-                raise NotMath("several items in a floor")
+                raise NotMathError("several items in a floor")
             return Node("fn", (value,), "floor" if closed == r"\rfloor" else "ceil")
         if name in _DECORATIONS:
             return Node("sym", (), f"{name}{{{self.subscript()}}}")
@@ -565,7 +565,7 @@ class Parser:
             while self.peek().kind == "word":
                 parts.append(self.take().text)
             return Node("name", (), r"\angle " + "".join(parts))
-        raise NotMath(f"the command {name}")
+        raise NotMathError(f"the command {name}")
 
     def fraction(self) -> Node:
         start = self.pos
@@ -589,7 +589,7 @@ class Parser:
                 base = self.argument()
         value = self.function_argument()
         if base is not None and name != "log":
-            raise NotMath(f"a subscript at {name}")
+            raise NotMathError(f"a subscript at {name}")
         inverse = power is not None and power.op == "neg" and power.args[0] == Node("num", (), Fraction(1))
         if inverse and name in INVERSES:
             node = Node("fn", (value,), INVERSES[name])
@@ -604,10 +604,10 @@ class Parser:
         if token.text in ("(", "{") or (token.text == "|" and not self.in_abs):
             value = self.atom()
             if value.op in ("list", "bracket"):
-                raise NotMath("a function of several arguments")
+                raise NotMathError("a function of several arguments")
             return value
         if not self.starts_factor(token) and token.text != "-":
-            raise NotMath("a function without its argument")
+            raise NotMathError("a function without its argument")
         negative = self.accept("-")
         factors = [self.power()]
         while self.starts_factor(token := self.peek()) and not self.starts_function(token) and token.text != "(":
@@ -646,7 +646,7 @@ class Parser:
             self.expect(r"\}")
             self.depth -= 1
             if len(items) != 1:
-                raise NotMath("a set of several variables")
+                raise NotMathError("a set of several variables")
             condition = conditions[0] if len(conditions) == 1 else Node("list", tuple(conditions), tuple(signs))
             return Node("builder", (items[0], condition))
         self.in_abs = in_abs
@@ -661,11 +661,11 @@ class Parser:
             while self.accept(r"\\", "&"):
                 pass
             if self.take() != Token("end", name, self.peek(-1).space, self.peek(-1).start):
-                raise NotMath(f"{name} is not closed")
+                raise NotMathError(f"{name} is not closed")
             self.depth -= 1
             return value
         if name not in _MATRICES:
-            raise NotMath(f"the environment {name}")
+            raise NotMathError(f"the environment {name}")
         self.enter()
         rows: list[list[Node]] = [[]]
         while True:
@@ -682,10 +682,10 @@ class Parser:
             if token.kind == "end":
                 break
             if token.text != "&":
-                raise NotMath("a matrix that is not closed")
+                raise NotMathError("a matrix that is not closed")
         self.depth -= 1
         if len({len(row) for row in rows}) != 1:
-            raise NotMath("rows of different length")
+            raise NotMathError("rows of different length")
         return Node("matrix", tuple(cell for row in rows for cell in row), (len(rows), len(rows[0])))
 
     # -- units -------------------------------------------------------------------------------------
@@ -722,7 +722,7 @@ class Parser:
         while True:
             token = self.take()
             if token.kind not in ("text", "word"):
-                raise NotMath("a unit that is none")
+                raise NotMathError("a unit that is none")
             parts.append((token.text, sign * self.unit_power()))
             if token.text == "per":
                 parts.pop()
@@ -738,7 +738,7 @@ class Parser:
                 break
         name = canonical_unit(parts)
         if name is None:
-            raise NotMath("words that change the number")
+            raise NotMathError("words that change the number")
         return [*factors, Node("unit", (), name)] if name else factors
 
     def unit_power(self) -> int:
@@ -750,7 +750,7 @@ class Parser:
         if braced:
             self.expect("}")
         if digits not in ("1", "2", "3", "4"):
-            raise NotMath("an odd power of a unit")
+            raise NotMathError("an odd power of a unit")
         return sign * int(digits)
 
 
@@ -758,10 +758,10 @@ def parse(tokens: list[Token]) -> Node:
     """The tree of an answer.
 
     Raises:
-        NotMath: The tokens are a text, or notation that is not known here.
-        TooBig: Nested too deep, or a number beyond the caps.
+        NotMathError: The tokens are a text, or notation that is not known here.
+        TooBigError: Nested too deep, or a number beyond the caps.
     """
     try:
-        return Parser(list(tokens)).answer()
+        return _Parser(list(tokens)).answer()
     except RecursionError as error:
-        raise TooBig from error
+        raise TooBigError from error

@@ -1,14 +1,14 @@
 r"""From the text of an answer to tokens: LaTeX and plain notation in one stream, without what LaTeX does not show.
 
-Spacing, fonts, sizes and ``$`` are dropped; synonyms (``\dfrac``, ``\leq``, ``**``) become one. Inside ``\text{..}`` and
-the fonts that stand for it, words stay whole (kind ``text``) and numbers and signs are tokens as usual.
+Spacing, fonts, sizes and ``$`` are dropped; synonyms (``\dfrac``, ``\leq``, ``**``) become one. Inside ``\text{..}``
+and the fonts that stand for it, words stay whole (kind ``text``) and numbers and signs are tokens as usual.
 Nothing is evaluated, no regular expression has nested quantifiers, and the number of tokens is capped.
 """
 
 import re
 from typing import NamedTuple
 
-from rewards.math_answer.numbers import TooBig
+from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.units import LETTER_UNITS
 
 MAX_TOKENS = 600
@@ -88,7 +88,7 @@ def tokenise(text: str) -> list[Token]:
     """The tokens of a normalised text.
 
     Raises:
-        TooBig: More than MAX_TOKENS.
+        TooBigError: More than MAX_TOKENS.
     """
     text = _SHOWN_GROUP.sub("", text)
     tokens: list[Token] = []
@@ -131,7 +131,7 @@ def tokenise(text: str) -> list[Token]:
         tokens.append(Token(kind, part, space, start))
         space = False
         if len(tokens) > MAX_TOKENS:
-            raise TooBig
+            raise TooBigError
     return tokens
 
 

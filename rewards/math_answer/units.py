@@ -68,8 +68,8 @@ _NOT_UNITS = frozenset(
     ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty
     seventy eighty ninety infinity infinite wrong incorrect right correct false true yes answer unknown double triple
     twice once thrice power exponent inverse reciprocal log ln sin cos tan sqrt remainder nil null nan inf k K M B e E
-    minuses vs versus instead rather sign signed mixed percentage points point to ish bc because since otherwise impossible
-    undefined import lambda eval exec print return class def else while try""".split()
+    minuses vs versus instead rather sign signed mixed percentage points point to ish bc because since otherwise
+    impossible undefined import lambda eval exec print return class def else while try""".split()
 )
 _MAX_UNIT_WORDS = 3
 
