@@ -139,8 +139,6 @@ class Pool:
             self._give_back(worker)
         return Result(Status(status), reply)
 
-    # -- workers -----------------------------------------------------------------------------------
-
     def _checkout(self, end: float) -> _Worker:
         """An idle worker, or a new one when there are fewer than ``size``."""
         with self._free:
@@ -233,9 +231,6 @@ class Pool:
         return ours
 
 
-# -- messages ------------------------------------------------------------------------------------------
-
-
 def _send(channel: socket.socket, message: bytes, end: float | None = None) -> None:
     channel.settimeout(_left(end))
     try:
@@ -272,9 +267,6 @@ def _left(end: float | None) -> float | None:
     if left <= 0:
         raise _LateError
     return left
-
-
-# -- the helper and its workers ------------------------------------------------------------------------
 
 
 def serve() -> None:

@@ -1,6 +1,7 @@
 """The math judge: a table of cases, why a verdict fell, the steps on their own, and golds that cannot be judged."""
 
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -177,3 +178,25 @@ def test_every_gsm8k_gold_judges_itself() -> None:
     assert len(golds) == 1319
     assert all(grade(gold, rf"\boxed{{{gold}}}").outcome is Outcome.CORRECT for gold in golds)
     assert not list(filter(None, map(check_gold, golds)))
+
+
+def readme_rows() -> list[tuple[str, str, bool]]:
+    """(gold, answer, accepted) of the table in rewards/README.md: what is in backticks."""
+    text = (Path(__file__).resolve().parents[1] / "rewards" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| gold | accepted | refused |\n")[2].partition("\n\n")[0]
+    rows = []
+    for line in table.splitlines()[1:]:
+        golds, *answers = (re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split(" | "))
+        if len(golds) == 1 and not golds[0].endswith(".."):
+            for accepted, cell in zip((True, False), answers, strict=True):
+                rows += [(golds[0], answer, accepted) for answer in cell if "_" not in answer or answer[0] != "p"]
+    return rows
+
+
+@pytest.mark.parametrize(("gold", "answer", "accepted"), readme_rows())
+def test_what_the_readme_says(gold: str, answer: str, accepted: bool) -> None:
+    assert (grade(gold, rf"\boxed{{{answer}}}").outcome is Outcome.CORRECT) == accepted
+
+
+def test_the_readme_table_is_found() -> None:
+    assert len(readme_rows()) > 60

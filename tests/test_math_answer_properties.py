@@ -131,12 +131,15 @@ def test_any_text_ends_in_a_verdict(text: str) -> None:
         "**",
         "x = ",
         "é",
+        "\\(",
+        "\\[",
     ],
 )
 def test_a_megabyte_of_one_thing_ends(unit: str) -> None:
     """That it takes milliseconds is checked by benchmarks.math_judge."""
-    for frame in ("{}", "\\boxed{{{}}}", "<answer>{}</answer>", "The answer is {}"):
-        assert not paid("7", frame.format(unit * (1_000_000 // len(unit))))
+    for size in (1_900, 15_900, 1_000_000):  # parsed; looked at as a whole; searched only
+        for frame in ("{}", "\\boxed{{{}}}", "<answer>{}</answer>", "The answer is {}"):
+            assert not paid("7", frame.format(unit * (size // len(unit))))
 
 
 MIXED = [

@@ -11,11 +11,11 @@ from fractions import Fraction
 
 from rewards.math_answer import symbolic
 from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, in_double, point, symbols
+from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import OUTCOMES, Policy, Reason
 from rewards.math_answer.reals import NoSetError, looks_like_set, pieces
 from rewards.math_answer.scalars import equal, is_plain_arithmetic, is_scalar
-from rewards.math_answer.syntax import Node
 from rewards.verdict import Outcome
 
 MAX_ITEMS = 60  # items are matched pair by pair
@@ -147,8 +147,6 @@ class Comparison:
             return self.lists(gold, gold_items, pred, pred_items)
         return self.items_equal(gold, pred)
 
-    # -- one value ---------------------------------------------------------------------------------
-
     def items_equal(self, gold: Node, pred: Node) -> Reason:
         """Two items that are no lists: numbers, tuples, matrices, ratios, texts with a base, values with units."""
         if gold == pred:
@@ -206,8 +204,6 @@ class Comparison:
             if not accepted(reasons[-1]):
                 return reasons[-1]
         return _all(reasons)
-
-    # -- several values ----------------------------------------------------------------------------
 
     def items(self, node: Node) -> list[Node] | None:
         """The items of a list or set, plus-minus written out; None for a single item."""
@@ -301,8 +297,6 @@ class Comparison:
                 return Reason.DIFFERS
         return _all(reasons)
 
-    # -- sets of reals and relations ---------------------------------------------------------------
-
     def real_sets(self, gold: Node, pred: Node) -> Reason | None:
         """Both as sets of reals; None when one of them has no such form."""
         if not self.policy.inequality_as_interval and (gold.op == "rel") != (pred.op == "rel"):
@@ -386,7 +380,7 @@ class Comparison:
             return Reason.DIFFERS
         if not one or not other or (not any_sign and (one / other).real <= 0):
             return Reason.DIFFERS
-        fixed = [_at(node, at) for node in (left, right)]
+        fixed = [_written(_at(node, at)) for node in (left, right)]
         return self.scalars(Node("mul", (left, fixed[1])), Node("mul", (right, fixed[0])))
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import mpmath
 from mpmath.ctx_mp import MPContext
 
+from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
-from rewards.math_answer.syntax import Node
 
 MAX_BITS = 100_000
 MAX_FACTORIAL = 5_000
@@ -30,9 +30,6 @@ class NotExactError(Exception):
 
 class NoValueError(Exception):
     """The tree has no number as value: undefined, infinite, or a structure."""
-
-
-# -- what a tree holds ---------------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=4096)
@@ -68,9 +65,6 @@ def undone(node: Node) -> frozenset[str]:
     for arg in node.args:
         found |= undone(arg)
     return found
-
-
-# -- exactly -------------------------------------------------------------------------------------------
 
 
 def exact(node: Node) -> Fraction:
@@ -205,8 +199,6 @@ def modular(node: Node, prime: int) -> int:
     value_exact = exact(node)
     return value_exact.numerator * pow(value_exact.denominator, -1, prime) % prime
 
-
-# -- at a point ----------------------------------------------------------------------------------------
 
 Point = Mapping[str, Fraction]
 

@@ -31,9 +31,18 @@ _PHRASE = re.compile(
     re.IGNORECASE,
 )
 _STOPS = re.compile(r"\n\s*\n|<\||\n(?=\s*(?:\#|-{3}))|(?<=[^.\s])\.(?=\s+[A-Z])")
-_SEGMENT = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*", re.DOTALL)
+_DELIMITER = re.compile(r"\$\$|\$|\\[()\[\]]|\*\*")
+_CLOSING = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]", "**": "**"}
 _TRAILING = re.compile(r"(?<![\\.,;:\s])[.,;:\s]+$")
 _BOLD = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__")
+
+
+class Segment(NamedTuple):
+    """A formula or bold text: where it starts and ends, delimiters included, and what is inside."""
+
+    start: int
+    end: int
+    inside: str
 
 
 class Extraction(NamedTuple):
@@ -75,9 +84,6 @@ def clean(text: str) -> str:
     text = _TRAILING.sub("", text.strip())
     bold = _BOLD.fullmatch(text)
     return text if bold is None else bold[1] or bold[2]
-
-
-# -- boxes -----------------------------------------------------------------------------------------------
 
 
 def boxed(text: str, join: bool) -> str | None:
@@ -135,9 +141,6 @@ def _joined(between: str) -> bool:
     return not plain.strip() or _JOINT.fullmatch(plain.strip()) is not None
 
 
-# -- other places ----------------------------------------------------------------------------------------
-
-
 def tagged(text: str) -> str | None:
     """The content of the last closed answer tag."""
     close = text.rfind(ANSWER_CLOSE)
@@ -164,9 +167,9 @@ def phrased(text: str) -> str | None:
     rest = rest[: stop.start()] if stop else rest
     if any(name in rest for name in _BOX_NAMES):
         return None
-    segment = _SEGMENT.match(rest)
-    if segment is not None and len(clean(rest[segment.end() :])) == 0:
-        return _inside(segment)
+    formulas = segments(rest)
+    if len(formulas) == 1 and formulas[0].start == 0 and not clean(rest[formulas[0].end :]):
+        return formulas[0].inside
     return rest.rstrip("*") or None
 
 
@@ -178,20 +181,31 @@ def bare(text: str) -> str | None:
     words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", re.sub(r"\\text\s*\{[^{}]*\}|\\[a-z]+\{[a-z]*\}", " ", text))
     prose = [word for word in words if word.lower() not in ("and", "or", "pi", "sqrt", "sin", "cos", "tan")]
     if len(prose) <= 2 and "\n\n" not in text:
-        for segment in _SEGMENT.finditer(text):  # "Answer $9$": one word and one formula
-            if prose and text[: segment.start()].rstrip(" :").isalpha() and not clean(text[segment.end() :]):
-                return _inside(segment)
+        for segment in segments(text):  # "Answer $9$": one word and one formula
+            if prose and text[: segment.start].rstrip(" :").isalpha() and not clean(text[segment.end :]):
+                return segment.inside
         return text
-    segments = list(_SEGMENT.finditer(text))
-    if segments:
-        first = len(segments) - 1
-        while first and _joined(text[segments[first - 1].end() : segments[first].start()]):
+    formulas = segments(text)
+    if formulas:
+        first = len(formulas) - 1
+        while first and _joined(text[formulas[first - 1].end : formulas[first].start]):
             first -= 1  # "either $1$ or $2$" is a list
-        return ", ".join(map(_inside, segments[first:]))
+        return ", ".join(formula.inside for formula in formulas[first:])
     sentence = clean(text)
     _, verb, tail = sentence.rpartition(" is ")
     return tail if verb and re.match(r"[-+\\$(\[]?[0-9\\]", tail) else text
 
 
-def _inside(segment: re.Match[str]) -> str:
-    return next(group for group in segment.groups() if group is not None)
+def segments(text: str) -> list[Segment]:
+    """The formulas and bold texts of ``text``, in one pass; an opening without its closing is none."""
+    found: list[Segment] = []
+    opening: re.Match[str] | None = None
+    for delimiter in _DELIMITER.finditer(text):
+        if opening is not None and delimiter[0] == _CLOSING[opening[0]]:
+            inside = text[opening.end() : delimiter.start()]
+            if inside.strip():
+                found.append(Segment(opening.start(), delimiter.end(), inside))
+            opening = None
+        elif delimiter[0] in _CLOSING:
+            opening = delimiter
+    return found

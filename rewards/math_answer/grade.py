@@ -14,11 +14,12 @@ from typing import NamedTuple
 from rewards.math_answer.compare import Comparison, accepted
 from rewards.math_answer.evaluate import NoValueError
 from rewards.math_answer.extract import MAX_ANSWER_CHARS, boxed, clean, extract
+from rewards.math_answer.nodes import Node, NotMathError
 from rewards.math_answer.normal import normalise
 from rewards.math_answer.numbers import TooBigError, exact_number
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, verdict
 from rewards.math_answer.symbolic import WORKERS
-from rewards.math_answer.syntax import Node, NotMathError, parse
+from rewards.math_answer.syntax import parse
 from rewards.math_answer.tokens import Token, spelled, tokenise
 
 MAX_CHARS = 2_000  # of an answer that is parsed; longer ones are compared as text and as digits

@@ -8,8 +8,8 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, in_double, symbols
+from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
-from rewards.math_answer.syntax import Node
 
 INFINITY = Node("const", (), "inf")
 MAX_PIECES = 60

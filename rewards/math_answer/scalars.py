@@ -22,9 +22,9 @@ from rewards.math_answer.evaluate import (
     undone,
     with_digits,
 )
+from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import Reason
-from rewards.math_answer.syntax import Node
 
 # Asks sympy whether two trees are equal, in another process: SYMPY, DIFFERS, or why there is no answer.
 Prove = Callable[[Node, Node], Reason]
@@ -124,7 +124,7 @@ def _probe(gold: Node, pred: Node, names: frozenset[str], prove: Prove) -> Reaso
         if abs(left - right) > CLEAR_DIFFERENCE * max(abs(left), abs(right), largest):
             return Reason.DIFFERS
     points = [point(names, 10), point(names, 11)] if names else [{}]
-    if names and holds(gold, "abs") != holds(pred, "abs"):
+    if names and (holds(gold, "abs") or holds(pred, "abs")):
         points.append(point(names, 12, negative=True))
     try:
         for at in points:

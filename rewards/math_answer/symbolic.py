@@ -7,8 +7,8 @@ sympy is imported when the first object is built, so that importing the judge st
 from fractions import Fraction
 from typing import Any
 
+from rewards.math_answer.nodes import Node
 from rewards.math_answer.policy import Reason
-from rewards.math_answer.syntax import Node
 from rewards.pool import Pool, Status
 
 WORKERS = 2

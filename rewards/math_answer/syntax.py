@@ -6,82 +6,32 @@ Sums and products are flat, nesting is capped, so the recursion is bounded.
 """
 
 from fractions import Fraction
-from typing import NamedTuple
 
+from rewards.math_answer.nodes import (
+    BIG,
+    BIG_WORDS,
+    CALLABLE,
+    CONSTANTS,
+    CURRENCY,
+    DECORATIONS,
+    FUNCTIONS,
+    GREEK,
+    GREEK_WORDS,
+    INVERSES,
+    MATRICES,
+    RELATIONS,
+    TRANSPARENT,
+    Node,
+    NotMathError,
+    is_prose,
+)
 from rewards.math_answer.numbers import MAX_DIGITS, MAX_EXPONENT, TooBigError
 from rewards.math_answer.tokens import Token
 from rewards.math_answer.units import LETTER_UNITS, PERCENT, PLAIN_LETTER_UNITS, canonical_unit, is_unit_word
 
 MAX_DEPTH = 50
-MAX_SYMBOLS = 12
 
-
-class NotMathError(Exception):
-    """The tokens are not an answer in mathematical notation."""
-
-
-class Node(NamedTuple):
-    """A node of the tree.
-
-    Attributes:
-        op: num sym const add mul neg inv pow root fn abs fact binom deg pct pm mp call big (values);
-            list set bracket matrix ratio base rel cup cap setminus builder reals empty unit name (structure).
-        args: Children.
-        value: Number, name, unit, brackets or relation signs; by ``op``.
-    """
-
-    op: str
-    args: tuple["Node", ...] = ()
-    value: Fraction | str | tuple[str, ...] | tuple[int, int] | None = None
-
-
-FUNCTIONS = {
-    **{name: name for name in "sin cos tan cot sec csc sinh cosh tanh exp ln log".split()},
-    **{name: name for name in "arcsin arccos arctan arcsinh arccosh arctanh".split()},
-    **{name: name for name in ("floor", "ceil")},
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "arcctg": "acot",
-    "tg": "tan",
-    "ctg": "cot",
-    "cosec": "csc",
-    "lg": "lg",
-}
-INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-# They leave the work to the reader; kept in the tree, never evaluated.
-BIG = frozenset("sum prod int iint oint lim max min gcd lcm sup inf limsup liminf mod bmod det dim deg".split())
-_BIG_WORDS = frozenset("max min gcd lcm mod sum len abs det".split())
-CONSTANTS = {"pi": "pi", r"\pi": "pi", "e": "e", "i": "i", r"\infty": "inf", r"\imath": "i", "infty": "inf"}
-CONSTANTS |= {"infinity": "inf", "Infinity": "inf", "oo": "inf", "inf": "inf"}
-GREEK = frozenset(
-    rf"\{name}"
-    for name in """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi
-    chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar varsigma vartheta varrho""".split()
-)
-_GREEK_WORDS = frozenset(name[1:] for name in GREEK) | {"pi"}
-RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in"))
-_DECORATIONS = frozenset((r"\overline", r"\vec", r"\hat", r"\tilde", r"\widehat", r"\overrightarrow", r"\underline"))
-_CALLABLE = frozenset("fgFG")
-_CURRENCY = {r"\$": "$", r"\euro": "euro", r"\pounds": "pound", r"\yen": "yen", r"\cents": "cent"}
-_MATRICES = frozenset(("pmatrix", "bmatrix", "matrix", "array", "Bmatrix", "smallmatrix"))
-_TRANSPARENT = frozenset(("aligned", "align", "split", "gathered", "gather", "equation"))
-_SHORT_WORDS = frozenset("no on of to is it if in at by an as be do go he me my so up us we ok am".split())
-_VOWELS = frozenset("aeiouyAEIOUY")
-_USUAL_PRODUCTS = tuple(map(frozenset, ("abcd", "uvwxyz", "ABCDE", "abcxyz")))
 _END = Token("eof", "", True, 0)
-
-
-def is_prose(word: str) -> bool:
-    """Whether a run of letters outside ``\\text`` is a word of a language, not a product of symbols."""
-    if word in FUNCTIONS or word in CONSTANTS or word in _GREEK_WORDS or len(word) == 1:
-        return False
-    if len(word) == 2:
-        return word.lower() in _SHORT_WORDS
-    letters = set(word)
-    if len(letters) == len(word) and any(letters <= usual for usual in _USUAL_PRODUCTS):
-        return False
-    return bool(_VOWELS & letters)
 
 
 class _Parser:
@@ -92,8 +42,6 @@ class _Parser:
         self.pos = 0
         self.depth = 0
         self.in_abs = 0
-
-    # -- moving ------------------------------------------------------------------------------------
 
     def peek(self, ahead: int = 0) -> Token:
         index = self.pos + ahead
@@ -119,8 +67,6 @@ class _Parser:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             raise TooBigError
-
-    # -- from the outside in -----------------------------------------------------------------------
 
     def answer(self) -> Node:
         """The whole input as one node; a list when it has several items."""
@@ -236,7 +182,7 @@ class _Parser:
         return factors[0] if len(factors) == 1 else Node("mul", tuple(factors))
 
     def currency(self) -> str | None:
-        name = _CURRENCY.get(self.peek().text)
+        name = CURRENCY.get(self.peek().text)
         if name is not None:
             self.pos += 1
         return name
@@ -244,6 +190,8 @@ class _Parser:
     def starts_factor(self, token: Token) -> bool:
         if token.kind == "num":
             return True
+        if token.text == "|":
+            return not self.in_abs
         if token.kind == "word":
             return not is_prose(token.text)
         if token.kind == "begin":
@@ -253,7 +201,7 @@ class _Parser:
                 *(r"\cup", r"\cap", r"\setminus", r"\}", r"\\", r"\pm", r"\mp", r"\rangle", r"\rfloor", r"\rceil"),
                 *(r"\approx", r"\to", r"\circ", r"\choose", r"\over"),
             )
-        return token.text in ("(", "[", "{") or (token.text == "|" and not self.in_abs)
+        return token.text in ("(", "[", "{")
 
     def mixed_number(self) -> Node | None:
         r"""``7 3/4`` or ``2\frac12``: a whole number and a proper fraction of whole numbers behind it."""
@@ -343,8 +291,6 @@ class _Parser:
             base = Node("pow", (base, self.exponent()))
         self.depth -= 1
         return Node("neg", (base,)) if sign else base
-
-    # -- atoms -------------------------------------------------------------------------------------
 
     def atom(self) -> Node:
         token = self.take()
@@ -441,11 +387,11 @@ class _Parser:
             return self.root(Fraction(2 if name == "sqrt" else 3))
         if name in FUNCTIONS:
             return self.function(FUNCTIONS[name])
-        if name in _BIG_WORDS:
+        if name in BIG_WORDS:
             return self.big(name)
         if name in CONSTANTS and (self.peek().text != "_" or len(name) > 1):
             return Node("const", (), CONSTANTS[name])
-        if name in _GREEK_WORDS:
+        if name in GREEK_WORDS:
             return self.symbol("\\" + name)
         if is_prose(name):
             raise NotMathError(f"the word {name!r}")
@@ -466,7 +412,7 @@ class _Parser:
             name += "_" + self.subscript()
         while self.accept("'"):
             name += "'"
-        if self.peek().text == "(" and (name[0] in _CALLABLE or name.endswith("'")):
+        if self.peek().text == "(" and (name[0] in CALLABLE or name.endswith("'")):
             self.pos += 1
             args = self.bracket("(")
             return Node("call", (args,), name)
@@ -558,7 +504,7 @@ class _Parser:
             if not isinstance(value, Node):
                 raise NotMathError("several items in a floor")
             return Node("fn", (value,), "floor" if closed == r"\rfloor" else "ceil")
-        if name in _DECORATIONS:
+        if name in DECORATIONS:
             return Node("sym", (), f"{name}{{{self.subscript()}}}")
         if name == r"\angle":
             parts = [self.take().text]
@@ -655,7 +601,7 @@ class _Parser:
         return Node("set", tuple(items))
 
     def environment(self, name: str) -> Node:
-        if name in _TRANSPARENT:
+        if name in TRANSPARENT:
             self.enter()
             value = self.relation()
             while self.accept(r"\\", "&"):
@@ -664,7 +610,7 @@ class _Parser:
                 raise NotMathError(f"{name} is not closed")
             self.depth -= 1
             return value
-        if name not in _MATRICES:
+        if name not in MATRICES:
             raise NotMathError(f"the environment {name}")
         self.enter()
         rows: list[list[Node]] = [[]]
@@ -688,15 +634,13 @@ class _Parser:
             raise NotMathError("rows of different length")
         return Node("matrix", tuple(cell for row in rows for cell in row), (len(rows), len(rows[0])))
 
-    # -- units -------------------------------------------------------------------------------------
-
     def starts_unit(self, token: Token) -> bool:
-        if token.text in PERCENT or token.text in FUNCTIONS or token.text in _BIG_WORDS:
+        if token.text in PERCENT or token.text in FUNCTIONS or token.text in BIG_WORDS:
             return False
         if token.kind == "text":
             return True
         if token.kind != "word":
-            return token.text in _CURRENCY
+            return token.text in CURRENCY
         if len(token.text) == 1:
             return token.space and token.text in PLAIN_LETTER_UNITS and self.letter_ends_item()
         return is_unit_word(token.text, token.space) or is_prose(token.text)
@@ -717,8 +661,8 @@ class _Parser:
         """The factors with the unit behind them, which must end the product."""
         parts: list[tuple[str, int]] = []
         sign = 1
-        if self.peek().text in _CURRENCY:
-            return [*factors, Node("unit", (), _CURRENCY[self.take().text])]
+        if self.peek().text in CURRENCY:
+            return [*factors, Node("unit", (), CURRENCY[self.take().text])]
         while True:
             token = self.take()
             if token.kind not in ("text", "word"):
