@@ -71,9 +71,8 @@ class MathConfig(TaskConfig):
     Attributes:
         source: A .parquet, .json or .jsonl file or a Hub data set.
         source_config, source_split: Configuration and split of a Hub data set.
-        test_source, test_config, test_split: The same for the held-out problems; without a ``test_source`` they are the
-        rows
-            after the training rows.
+        test_source, test_config, test_split: The same for the held-out problems; without a ``test_source`` they are
+            the rows after the training rows.
         prompt_field, answer_field: Columns of the question and the gold; null takes the usual ones (see
             ``r1zero.tasks.math_data``).
         answer_in: Where the judge looks for an answer: any of box, tag, hash, phrase, bare.

@@ -66,9 +66,9 @@ TEMPLATES = {
         ),
         answer_in="tag",
     ),
-    # The question alone, which suits Qwen2.5 base models best (Dr. GRPO, arXiv 2503.20783, section 2).
+    # The question alone, which suits Qwen2.5 base models best (Dr. GRPO, arXiv 2503.20783).
     "question": Template(text="{question}"),
-    # SimpleRL-Zoo's plain prompt for weak base models (arXiv 2503.18892, section 2.2), asking for a box.
+    # SimpleRL-Zoo's plain prompt for weak base models (arXiv 2503.18892), asking for a box.
     "boxed": Template(
         text="Question:\n{question}\nGive the final answer in \\boxed{{}}.\nAnswer:\nStep by step: ",
         answer_in="box",

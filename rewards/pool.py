@@ -1,8 +1,9 @@
 """Worker processes that are killed when they overrun, so that a judge can neither hang nor crash its caller.
 
 `Pool("module:function").call(value, deadline_s)` runs the function on a JSON value in another process and says how that
-went. No signals, no threads and no `multiprocessing` in the caller: it works off the main thread, in forked children
-(which start workers of their own), beside CUDA, and never imports the caller's `__main__`.
+went. No signals and no `multiprocessing` in the caller, and no thread but one that waits for the helper to end: it
+works off the main thread, in forked children (which start workers of their own), beside CUDA, and never imports the
+caller's `__main__`.
 
 A helper process imports `preload` once and forks workers from there, so a killed worker is replaced in milliseconds.
 The helper owns the workers: it kills and reaps them, and all of them when the caller is gone. Workers have limits on

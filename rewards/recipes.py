@@ -63,7 +63,7 @@ def judge_language(text: str, language: str = "en") -> Verdict:
 def judge_cosine_length(num_tokens: int, max_tokens: int, correct: bool) -> Verdict:
     """A right answer is worth more the shorter, a wrong one more the longer it is.
 
-    Yeo et al., Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373, equation 1), with the ends of open-r1's
+    Yeo et al., Demystifying Long Chain-of-Thought Reasoning (arXiv 2502.03373), with the ends of open-r1's
     ``get_cosine_scaled_reward``: right 1 to 0.5, wrong -1 to -0.5; here mapped by (r + 1) / 2 to right 1 to 0.75,
     wrong 0 to 0.25. Beyond ``max_tokens`` the value of ``max_tokens`` stays.
 
@@ -95,7 +95,7 @@ def judge_soft_overlong(num_tokens: int, max_tokens: int, buffer_tokens: int) ->
 def judge_repetition(text: str, ngram: int = 3) -> Verdict:
     """The share of distinct n-grams of words: 1 without repetition, near 0 for a loop.
 
-    Yeo et al. (arXiv 2502.03373, section 4.2) punish repeated n-grams; open-r1's ``get_repetition_penalty_reward``
+    Yeo et al. (arXiv 2502.03373) punish repeated n-grams; open-r1's ``get_repetition_penalty_reward``
     scales 1 - distinct / all. A text of fewer than ``ngram`` words repeats nothing.
 
     >>> judge_repetition("a b c a b c a b c").score

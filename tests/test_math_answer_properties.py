@@ -110,6 +110,29 @@ def test_any_text_ends_in_a_verdict(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "char", ["\ud800", "①", "٣", "\x00", "\u202e", "²", "ⅷ", "𝟓", "\U0010ffff", "ß", "İ", "ﬁ", "½", "₅"]
+)
+def test_odd_characters_end_in_a_verdict(char: str) -> None:
+    for frame in (
+        "{}",
+        "x_{}",
+        "x_{{{}}}",
+        r"2\frac{{{}}}{{3}}",
+        r"\frac{}3",
+        "1{}",
+        "{}1",
+        "5_{}",
+        r"0.\overline{{{}}}",
+        "7 {}/4",
+        "f'{}(x)",
+    ):
+        for text in (frame.format(char), rf"\boxed{{{frame.format(char)}}}+x"):
+            assert not paid("123457", text)
+            check_gold(text)
+            grade(text, rf"\boxed{{{text}+y}}")
+
+
+@pytest.mark.parametrize(
     "unit",
     [
         "a",

@@ -115,6 +115,8 @@ class Comparison:
 
     def scalars(self, gold: Node, pred: Node) -> Reason:
         """Two values without units."""
+        if not is_scalar(gold) or not is_scalar(pred):
+            return Reason.SHAPE
         reason = equal(gold, pred, self.prove)
         if reason is Reason.DIFFERS and self.policy.relative_tolerance and self.close(gold, pred):
             return Reason.EXACT

@@ -207,7 +207,7 @@ def point(names: frozenset[str], index: int, negative: bool = False) -> dict[str
     """A value for each name, in (1/2, 5/2), with 50 digits drawn by a hash; the same in every process."""
     values = {}
     for name in names:
-        digest = hashlib.sha256(f"{index}:{name}".encode()).digest()
+        digest = hashlib.sha256(f"{index}:{name}".encode("utf-8", "surrogatepass")).digest()
         value = Fraction(1, 2) + Fraction(2 * (int.from_bytes(digest[:24], "big") | 1), 1 << 192)
         values[name] = -value if negative else value
     return values

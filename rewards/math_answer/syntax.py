@@ -206,12 +206,12 @@ class _Parser:
     def mixed_number(self) -> Node | None:
         r"""``7 3/4`` or ``2\frac12``: a whole number and a proper fraction of whole numbers behind it."""
         whole, top = self.peek(), self.peek(1)
-        if not whole.text.isdigit():
+        if not whole.text.isdecimal():
             return None
         start = self.pos
         if top.kind == "num" and top.space and self.peek(2).text == "/" and self.peek(3).kind == "num":
             bottom = self.peek(3)
-            if top.text.isdigit() and bottom.text.isdigit() and self.peek(4).text not in ("^", "!", "."):
+            if top.text.isdecimal() and bottom.text.isdecimal() and self.peek(4).text not in ("^", "!", "."):
                 self.pos += 4
                 return self.proper(start, whole.text, top.text, bottom.text)
         if top.text == r"\frac":
@@ -226,9 +226,9 @@ class _Parser:
         """The digits of a frac's argument, or "" when it is anything else; one digit at a time outside braces."""
         if self.accept("{"):
             token = self.take()
-            return token.text if token.text.isdigit() and self.accept("}") else ""
+            return token.text if token.text.isdecimal() and self.accept("}") else ""
         token = self.peek()
-        if not token.text.isdigit():
+        if not token.text.isdecimal():
             return ""
         self.split_digits()
         return self.take().text
@@ -367,7 +367,7 @@ class _Parser:
         self.expect("{")
         digits = self.take().text
         self.expect("}")
-        if not digits.isdigit() or len(digits) > MAX_DIGITS:
+        if not digits.isdecimal() or len(digits) > MAX_DIGITS:
             raise NotMathError("an overline that is no repeating decimal")
         return Node("num", (), value + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places))
 
@@ -377,7 +377,7 @@ class _Parser:
         base = self.take().text
         if braced:
             self.expect("}")
-        if not base.isdigit() or not digits.isdigit() or len(base) > 2 or not 2 <= int(base) <= 36:
+        if not base.isdecimal() or not digits.isdecimal() or len(base) > 2 or not 2 <= int(base) <= 36:
             raise NotMathError("a subscript that is no base")
         return Node("base", (), (digits, base))
 
@@ -434,6 +434,8 @@ class _Parser:
         r"""Cut the next number after its first digit: ``\frac12`` is one half."""
         token = self.peek()
         if token.kind == "num" and len(token.text) > 1:
+            if not token.text.isdecimal():
+                raise NotMathError("a decimal as an argument without braces")
             rest = Token("num", token.text[1:], False, token.start + 1)
             self.tokens[self.pos : self.pos + 1] = [Token("num", token.text[0], token.space, token.start), rest]
 
