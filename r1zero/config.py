@@ -16,6 +16,8 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from trl import GRPOConfig
 
 from r1zero.prompts import TEMPLATES
+from rewards.math_answer import Policy
+from rewards.recipes import LANGUAGES
 
 
 @dataclass
@@ -61,6 +63,36 @@ class CountdownConfig(TaskConfig):
 
 
 @dataclass
+class MathConfig(TaskConfig):
+    r"""Problems whose final answer is compared with a gold answer by ``rewards.math_answer``.
+
+    ``num_train`` and ``num_test`` are at most so many: rows whose gold cannot be judged are left out.
+
+    Attributes:
+        source: A .parquet, .json or .jsonl file or a Hub data set.
+        source_config, source_split: Configuration and split of a Hub data set.
+        test_source, test_config, test_split: The same for the held-out problems; without a ``test_source`` they are
+            the rows after the training rows.
+        prompt_field, answer_field: Columns of the question and the gold; null takes the usual ones (see
+            ``r1zero.tasks.math_data``).
+        answer_in: Where the judge looks for an answer: any of box, tag, hash, phrase, bare.
+        percent_sign_optional, relative_tolerance: As in ``rewards.math_answer.Policy``.
+    """
+
+    source: str = MISSING
+    source_config: str | None = None
+    source_split: str = "train"
+    test_source: str | None = None
+    test_config: str | None = None
+    test_split: str = "test"
+    prompt_field: str | None = None
+    answer_field: str | None = None
+    answer_in: list[str] = field(default_factory=lambda: ["box"])
+    percent_sign_optional: bool = False
+    relative_tolerance: float = 0.0
+
+
+@dataclass
 class ModelConfig:
     """The base model.
 
@@ -87,10 +119,15 @@ class RewardConfig:
     Attributes:
         weights: Weight of each judge in the reward; a judge with weight 0 is logged but pays nothing.
         format_partial_credit: The format judge's score in [0, 1] for one answer without the full format.
+        language, repetition_ngram, overlong_buffer_tokens: Of the judges ``language``, ``repetition`` and
+            ``soft_overlong`` of ``rewards.recipes``, which run when ``weights`` names them.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
     format_partial_credit: float = 0.1
+    language: str = "en"
+    repetition_ngram: int = 3
+    overlong_buffer_tokens: int = 512
 
 
 @dataclass
@@ -166,6 +203,7 @@ def register_schema() -> None:
     OmegaConf.set_struct(root.trainer, False)  # GRPOConfig's keys need no `+`; check_trainer_keys knows them all
     store.store(name="schema", node=root)
     store.store(group="schema/task", name="countdown", node=CountdownConfig)
+    store.store(group="schema/task", name="math", node=MathConfig)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
     OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
@@ -238,6 +276,7 @@ def explain(error: Exception) -> str:
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]
+    known += [f"task.{f.name}" for f in dataclasses.fields(MathConfig)]
     return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
 
 
@@ -305,6 +344,22 @@ def check_task(config: Config) -> None:
             "task.use_all_numbers = False with task.template = nano: the embedded model's prompt has no words for "
             "this rule. Set task.use_all_numbers=true, or another model and template."
         )
+    if isinstance(task, MathConfig):
+        check_math_task(task)
+
+
+def check_math_task(task: MathConfig) -> None:
+    """The judge's policy can work, and looks where the template tells the model to write."""
+    try:
+        Policy(answer_in=tuple(task.answer_in), relative_tolerance=task.relative_tolerance)
+    except ValueError as error:
+        raise ValueError(f"task.{error}.") from error
+    asked = TEMPLATES[task.template].answer_in
+    if asked is not None and asked not in task.answer_in:
+        raise ValueError(
+            f"task.answer_in = {list(task.answer_in)}: task.template = {task.template} asks for the answer in a "
+            f"{asked}, where it would not be found. Set task.answer_in=[{asked}]."
+        )
 
 
 def check_reward(reward: RewardConfig) -> None:
@@ -316,6 +371,11 @@ def check_reward(reward: RewardConfig) -> None:
         raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
     if not 0 <= reward.format_partial_credit <= 1:
         raise ValueError(f"reward.format_partial_credit = {reward.format_partial_credit}: must be in [0, 1].")
+    if reward.language not in LANGUAGES:
+        raise ValueError(f"reward.language = {reward.language}: must be one of {', '.join(sorted(LANGUAGES))}.")
+    for key in ("repetition_ngram", "overlong_buffer_tokens"):
+        if getattr(reward, key) < 1:
+            raise ValueError(f"reward.{key} = {getattr(reward, key)}: must be at least 1.")
 
 
 def check_rollout(config: Config) -> None:

@@ -30,12 +30,14 @@ class Template:
         system: The system turn; a template with one goes through the tokenizer's chat template.
         opening: Text in front of ``prefill`` that already belongs to the assistant's turn.
         prefill: The part of the judged text that the prompt already contains.
+        answer_in: Where it asks for the answer: ``tag``, ``box``, or None when it does not say.
     """
 
     text: str
     system: str | None = None
     opening: str = ""
     prefill: str = ""
+    answer_in: str | None = None
 
 
 TEMPLATES = {
@@ -46,6 +48,7 @@ TEMPLATES = {
         text=f"{_CONVERSATION}\nUser: {{question}} {_SHOW_WORK}\nAssistant: ",
         opening="Let me work this out step by step.\n",
         prefill="<think>",
+        answer_in="tag",
     ),
     # TinyZero's `qwen-instruct`: the same through the tokenizer's chat template.
     "tinyzero_chat": Template(
@@ -53,6 +56,7 @@ TEMPLATES = {
         text=f"{{question}} {_SHOW_WORK}",
         opening="Let me work this out step by step.\n",
         prefill="<think>",
+        answer_in="tag",
     ),
     # DeepSeek-R1-Zero (arXiv 2501.12948, table 1): the tags are described, nothing is prefilled.
     "r1_zero": Template(
@@ -60,6 +64,20 @@ TEMPLATES = {
             f"{_CONVERSATION} The reasoning is enclosed in <think> </think> tags and the answer in <answer> </answer> "
             "tags: <think> reasoning here </think> <answer> answer here </answer>. User: {question} Assistant:"
         ),
+        answer_in="tag",
+    ),
+    # The question alone, which suits Qwen2.5 base models best (Dr. GRPO, arXiv 2503.20783).
+    "question": Template(text="{question}"),
+    # SimpleRL-Zoo's plain prompt for weak base models (arXiv 2503.18892), asking for a box.
+    "boxed": Template(
+        text="Question:\n{question}\nGive the final answer in \\boxed{{}}.\nAnswer:\nStep by step: ",
+        answer_in="box",
+    ),
+    # SimpleRL-Zoo's `qwen-boxed` and Dr. GRPO's Qwen-Math prompt: the chat template and a box.
+    "boxed_chat": Template(
+        system="You are a helpful assistant.",
+        text="{question}\nReason step by step and write the final answer in \\boxed{{}}.",
+        answer_in="box",
     ),
 }
 

@@ -2,9 +2,11 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config import Config, CountdownConfig
+from r1zero.config import Config, CountdownConfig, MathConfig
 from r1zero.tasks import Task
 from r1zero.tasks.countdown import build_countdown
+from r1zero.tasks.math import build_math
+from r1zero.tasks.recipes import RECIPES, with_recipes
 
 
 def build_task(config: Config, tokenizer: PreTrainedTokenizerBase) -> Task:
@@ -15,11 +17,13 @@ def build_task(config: Config, tokenizer: PreTrainedTokenizerBase) -> Task:
     """
     if isinstance(config.task, CountdownConfig):
         task = build_countdown(config.task, config.reward, tokenizer)
+    elif isinstance(config.task, MathConfig):
+        task = build_math(config.task, config.reward, tokenizer)
     else:
         raise ValueError(f"task: no builder for {type(config.task).__name__}.")
+    task = with_recipes(task, config)
     for name in config.reward.weights:
         if name not in task.judges:
-            raise ValueError(
-                f"reward.weights.{name}: task {task.name!r} has no such judge; it has {', '.join(task.judges)}."
-            )
+            known = [*task.judges, *(recipe for recipe in RECIPES if recipe not in task.judges)]
+            raise ValueError(f"reward.weights.{name}: task {task.name!r} has no such judge; it has {', '.join(known)}.")
     return task

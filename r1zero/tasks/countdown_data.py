@@ -91,11 +91,11 @@ def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise ValueError(f"{path}: cannot be read as parquet ({error}).") from error
 
 
-def hub_rows(source: str, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def hub_rows(source: str, split: str, name: str | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
     """Rows of a data set on the Hub."""
     go_offline_if_unreachable()
     try:
-        rows = load_dataset(source, split=split)
+        rows = load_dataset(source, name, split=split)
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ValueError(
             f"task.source = {source}: neither a local file nor a data set that could be fetched from the Hub "

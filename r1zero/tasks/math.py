@@ -1,0 +1,54 @@
+"""Problems with a final answer: GSM8K, MATH and its kin, or rows of your own, judged by ``rewards.math_answer``."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from r1zero.config import MathConfig, RewardConfig
+from r1zero.prompts import TEMPLATES, render
+from r1zero.tasks import Row, Task
+from r1zero.tasks.math_data import MathProblem, load_math
+from rewards import Verdict
+from rewards.math_answer import Policy, grade
+from rewards.tags import judge_format
+
+EXAMPLE = "42"  # in templates that show where the answer goes
+
+
+def build_math(config: MathConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
+    """The task for ``config``, with prompts written for ``tokenizer``."""
+    policy = Policy(
+        answer_in=tuple(config.answer_in),
+        percent_sign_optional=config.percent_sign_optional,
+        relative_tolerance=config.relative_tolerance,
+    )
+    train, test = load_math(config, policy)
+    return Task(
+        name=config.name,
+        train=[row(given, config, tokenizer) for given in train],
+        test=[row(given, config, tokenizer) for given in test],
+        judges={
+            "math": partial(judge_row, policy=policy),
+            "format": partial(judge_tags, partial_credit=reward.format_partial_credit),
+        },
+        accuracy_judge="math",
+    )
+
+
+def row(given: MathProblem, config: MathConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """One problem as the trainer, the evaluation and the judges read it."""
+    template = TEMPLATES[config.template]
+    prompt = render(template, given.question, EXAMPLE, tokenizer)
+    return {"prompt": prompt, "prefill": template.prefill, "gold": given.gold}
+
+
+def judge_row(text: str, truth: Mapping[str, Any], policy: Policy) -> Verdict:
+    """Whether the answer in ``text`` is the gold of the row ``truth``."""
+    return grade(truth["gold"], text, policy)
+
+
+def judge_tags(text: str, truth: Mapping[str, Any], partial_credit: float) -> Verdict:
+    """Whether ``text`` has the think and answer sections; the ground truth plays no part."""
+    return judge_format(text, partial_credit)

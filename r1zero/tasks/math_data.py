@@ -1,0 +1,142 @@
+r"""Questions and gold answers from files and Hub data sets, under the field names that published sets use.
+
+Known without configuration: GSM8K (``question``; ``answer`` behind ``####``), MATH, MATH-500, AIME and OpenR1-Math
+(``problem``; ``answer``, or the box of ``solution``), DAPO-17k (``prompt`` as chat turns;
+``reward_model.ground_truth``), SimpleRL's (``question``, ``gt_answer``) and Qwen2.5-Math's evaluation files
+(``question`` or ``problem``; ``final_answer``, ...). Golds that the judge cannot use are reported and leave the data:
+they would pay nobody, or everybody.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from r1zero.config import MathConfig
+from r1zero.tasks.countdown_data import LOCAL_SUFFIXES, hub_rows, local_rows
+from rewards.math_answer import Policy, check_gold
+from rewards.math_answer.extract import boxed
+
+log = logging.getLogger(__name__)
+
+PROMPT_FIELDS = ("problem", "question", "Problem", "Question", "prompt", "input")
+ANSWER_FIELDS = (
+    "answer",
+    "Answer",
+    "gt_answer",
+    "final_answer",
+    "expected_answer",
+    "reward_model",
+    "target",
+    "solution",
+)
+MAX_EXAMPLES = 3  # of each fault, in the report
+
+
+class MathProblem(NamedTuple):
+    """A question as it is put to the model, and the gold answer."""
+
+    question: str
+    gold: str
+
+
+def load_math(config: MathConfig, policy: Policy) -> tuple[list[MathProblem], list[MathProblem]]:
+    """Training and held-out problems; held-out questions are not trained on.
+
+    Raises:
+        ValueError: A source is missing or unreadable, a row lacks its fields, or nothing usable is left.
+    """
+    rows = read_rows(config.source, config.source_config, config.source_split)
+    train = usable(config, policy, config.source, rows, config.num_train)
+    if config.test_source is None:
+        test = usable(config, policy, config.source, rows, config.num_test)
+    else:
+        held_out = read_rows(config.test_source, config.test_config, config.test_split)
+        test = usable(config, policy, config.test_source, held_out, config.num_test)
+    questions = {given.question for given in test}
+    kept = [given for given in train if given.question not in questions]
+    if len(kept) < len(train):
+        log.warning("%s: %d training rows left out, they are held out too.", config.source, len(train) - len(kept))
+    for name, part in (("train", kept), ("test", test)):
+        if not part:
+            raise ValueError(
+                f"task.source = {config.source}, task.test_source = {config.test_source}: no problem is left for "
+                f"task.num_{name} = {getattr(config, f'num_{name}')}. Lower task.num_train, or name other data."
+            )
+    return kept, test
+
+
+def read_rows(source: str, name: str | None, split: str) -> Iterator[tuple[str, Any]]:
+    """(place for messages, row) of a local file or a Hub data set."""
+    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
+    try:
+        yield from rows
+    except (UnicodeDecodeError, PermissionError) as error:
+        raise ValueError(f"task.source = {source}: cannot be read ({error}).") from error
+
+
+def usable(
+    config: MathConfig, policy: Policy, source: str, rows: Iterator[tuple[str, Any]], count: int
+) -> list[MathProblem]:
+    """The next ``count`` rows as problems, less those whose gold cannot be judged, which are reported."""
+    found, faults, examples = [], Counter[str](), dict[str, list[str]]()
+    for place, row in islice(rows, count):
+        question = prompt_of(row, config.prompt_field, place)
+        gold = gold_of(row, config.answer_field, place)
+        fault = check_gold(gold, policy)
+        if fault is None:
+            found.append(MathProblem(question, gold))
+            continue
+        faults[fault] += 1
+        if faults[fault] <= MAX_EXAMPLES:
+            examples.setdefault(fault, []).append(f"{place}: {gold!r:.80}")
+    for fault, number in faults.most_common():
+        log.warning(
+            "%s: %d of %d golds cannot be judged and are left out (%s): %s",
+            *(source, number, len(found) + faults.total(), fault, "; ".join(examples[fault])),
+        )
+    return found
+
+
+def prompt_of(row: Any, field: str | None, place: str) -> str:
+    """The question of a row; of chat turns, what the user says."""
+    value = value_of(row, field, PROMPT_FIELDS, "task.prompt_field", place)
+    if isinstance(value, list) and all(isinstance(turn, dict) for turn in value):
+        value = "\n".join(str(turn.get("content", "")) for turn in value if turn.get("role") == "user")
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{place}: the question must be a text; found {value!r:.100}. Set task.prompt_field.")
+    return value.strip()
+
+
+def gold_of(row: Any, field: str | None, place: str) -> str:
+    """The gold answer of a row, as text; "" when it has none."""
+    if field is None and isinstance(row, dict) and "solution" in row:
+        others = [row[name] for name in ANSWER_FIELDS[:-1] if name in row]
+        field = "solution" if all(value is None or value == "" for value in others) else None
+    value = value_of(row, field, ANSWER_FIELDS, "task.answer_field", place)
+    if isinstance(value, dict):
+        value = value.get("ground_truth")
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    text = "" if value is None else str(value)
+    if "####" in text:
+        return text.rpartition("####")[2].strip()
+    inner = boxed(text, join=True) if "\\boxed" in text or "\\fbox" in text else None
+    if inner is None:
+        return "" if field == "solution" else text.strip()  # a whole solution is not an answer
+    return inner.strip()
+
+
+def value_of(row: Any, field: str | None, usual: tuple[str, ...], key: str, place: str) -> Any:
+    """The value under ``field``, or under the first of the ``usual`` names that the row has."""
+    names = usual if field is None else (field,)
+    if isinstance(row, dict):
+        for name in names:
+            if name in row and (field is not None or row[name] is not None):
+                return row[name]
+        if any(name in row for name in names):
+            return None
+    columns = sorted(row) if isinstance(row, dict) else row
+    raise ValueError(f"{place}: has none of the columns {', '.join(names)}; found {columns!r:.200}. Set {key}.")

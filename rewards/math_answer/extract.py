@@ -1,0 +1,211 @@
+r"""Where in a response the answer stands. Nothing is parsed here.
+
+Looked for in the order of the policy: the last ``\boxed{..}`` (boxes joined by a comma or "and" are one list), the last
+``<answer>..</answer>``, GSM8K's ``####``, "the answer is", and last a response that is nothing but an answer.
+Only what comes after the last ``</think>`` counts, and nothing of a thought that is not closed.
+
+Every scan is linear, and answers longer than MAX_ANSWER_CHARS are not looked at: finding a box in a megabyte of
+braces takes milliseconds.
+"""
+
+import re
+from typing import NamedTuple
+
+from rewards.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
+
+MAX_ANSWER_CHARS = 16_000
+MAX_BOXES = 2_000  # looked at from the end
+_MAX_JOINT_CHARS = 60
+
+_BOX = re.compile(r"\\(?:boxed|fbox)(?![A-Za-z])\s{0,9}(?:\{|([A-Za-z0-9]))")
+_BOX_NAMES = ("\\boxed", "\\fbox")
+_BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+# What may stand between two boxes of one list: "papers and", ",", "and $y =".
+_JOINT = re.compile(
+    r"(?:[^\S\n]*[A-Za-z]{2,12}){0,2}\s*(?:,|;|,?\s*(?:and|or|&)\b)\s*(?:[A-Za-z](?:_\{?\w\}?)?\s*=\s*)?", re.IGNORECASE
+)
+_LAYOUT = re.compile(r"\\[()\[\],;! ]|\$|\\q?quad|\\text\{([^{}]*)\}|[*_]{2}|\s+")
+_PERCENT_BEHIND = re.compile(r"\s*(?:\$|\\\)|\\\])?\s*(?:\\?%|(?:percent|percentage|pct)\b)")
+_PHRASE = re.compile(
+    r"(?:answer|result|solution)[\s*]{0,4}(?:is|are|=|:)\s{0,4}:?|\banswer(?=\s{0,4}(?:\$|\\\(|\\\[))|#\s?answer\s?\n",
+    re.IGNORECASE,
+)
+_STOPS = re.compile(r"\n\s*\n|<\||\n(?=\s*(?:\#|-{3}))|(?<=[^.\s])\.(?=\s+[A-Z])")
+_DELIMITER = re.compile(r"\$\$|\$|\\[()\[\]]|\*\*")
+_CLOSING = {"$$": "$$", "$": "$", r"\(": r"\)", r"\[": r"\]", "**": "**"}
+_TRAILING = re.compile(r"(?<![\\.,;:\s])[.,;:\s]+$")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*|__([^_]+)__")
+
+
+class Segment(NamedTuple):
+    """A formula or bold text: where it starts and ends, delimiters included, and what is inside."""
+
+    start: int
+    end: int
+    inside: str
+
+
+class Extraction(NamedTuple):
+    """The text of an answer and the kind of place it stood in (a name of ``policy.SOURCES``)."""
+
+    text: str
+    place: str
+
+
+def extract(response: str, places: tuple[str, ...], join_boxes: bool = True) -> Extraction | None:
+    r"""The answer that the response gives, or None when it gives none.
+
+    >>> extract(r"first \boxed{5}, no: \boxed{\frac{1}{2}}.", ("box",)).text
+    '\\frac{1}{2}'
+    >>> extract(r"<think>\boxed{5}</think> \boxed{}", ("box", "bare")) is None
+    True
+    """
+    text = after_thinking(response)
+    finders = {"box": lambda: boxed(text, join_boxes), "tag": lambda: tagged(text), "hash": lambda: hashed(text)}
+    finders |= {"phrase": lambda: phrased(text), "bare": lambda: bare(text)}
+    for place in places:
+        found = finders[place]()
+        if found is not None:
+            found = clean(found)
+            return Extraction(found, place) if found and len(found) <= MAX_ANSWER_CHARS else None
+    return None
+
+
+def after_thinking(response: str) -> str:
+    """What counts: the text behind the last thought; nothing of one that is still open."""
+    text = response.rpartition(THINK_CLOSE)[2]
+    return text.partition(THINK_OPEN)[0]
+
+
+def clean(text: str) -> str:
+    """Without space and closing punctuation."""
+    if len(text) > MAX_ANSWER_CHARS:
+        return text
+    text = _TRAILING.sub("", text.strip())
+    bold = _BOLD.fullmatch(text)
+    return text if bold is None else bold[1] or bold[2]
+
+
+def boxed(text: str, join: bool) -> str | None:
+    """The content of the last balanced box, or of the boxes joined to it; None when there is no box."""
+    boxes: list[tuple[int, int, str]] = []  # of one list, last first: start, end, content
+    limit = len(text)  # a box that starts in front of one that never closes must close before that one
+    last = {name: text.rfind(name) for name in _BOX_NAMES}  # each name searched on from its own place: linear
+    for _ in range(MAX_BOXES):
+        name, start = max(last.items(), key=lambda place: place[1])
+        if start < 0:
+            break
+        last[name] = text.rfind(name, 0, start)
+        found = _box_at(text, start, limit)
+        if found is None:
+            limit = start
+            continue
+        stop, content = found
+        if boxes and stop >= boxes[-1][1]:  # a box in a box: the outer one is the answer
+            boxes[-1] = (start, stop, content)
+            continue
+        if boxes and not (join and _joined(text[stop : boxes[-1][0]])):
+            break
+        boxes.append((start, stop, content))
+    if not boxes:
+        return None
+    contents = [content for _, _, content in reversed(boxes)]
+    if len(contents) > 1 and len(set(contents)) == 1:
+        contents = contents[:1]  # the same box twice is one answer
+    answer = ", ".join(contents)
+    if len(contents) == 1 and (found_sign := _PERCENT_BEHIND.match(text[boxes[0][1] : boxes[0][1] + 30])):
+        answer += r"\%" if found_sign and answer.strip() and "%" not in answer else ""
+    return answer
+
+
+def _box_at(text: str, start: int, limit: int) -> tuple[int, str] | None:
+    """End and content of the box at ``start``; None when it does not close before ``limit``."""
+    opening = _BOX.match(text, start)
+    if opening is None:
+        return None
+    if opening[1]:
+        return opening.end(), opening[1]
+    depth = 1
+    for brace in _BRACE.finditer(text, opening.end(), min(limit, opening.end() + MAX_ANSWER_CHARS)):
+        depth += (brace[0] == "{") - (brace[0] == "}")
+        if depth == 0:
+            return brace.end(), text[opening.end() : brace.start()]
+    return None
+
+
+def _joined(between: str) -> bool:
+    """Whether two boxes with this between them are one list. So is space alone: a dump of boxes is never one value."""
+    if len(between) > _MAX_JOINT_CHARS:
+        return False
+    plain = _LAYOUT.sub(lambda found: f" {found[1] or ''} ", between)
+    return not plain.strip() or _JOINT.fullmatch(plain.strip()) is not None
+
+
+def tagged(text: str) -> str | None:
+    """The content of the last closed answer tag."""
+    close = text.rfind(ANSWER_CLOSE)
+    if close < 0:
+        return None
+    opening = text.rfind(ANSWER_OPEN, 0, close)
+    return None if opening < 0 else text[opening + len(ANSWER_OPEN) : close]
+
+
+def hashed(text: str) -> str | None:
+    """The rest of the line behind the last ``####``."""
+    at = text.rfind("####")
+    return None if at < 0 else text[at + 4 : at + 4 + MAX_ANSWER_CHARS].lstrip("#").partition("\n")[0]
+
+
+def phrased(text: str) -> str | None:
+    """What the last "answer is" or "Answer:" names: the formula behind it, or the rest of the sentence."""
+    tail = text[-2 * MAX_ANSWER_CHARS :]
+    found = list(_PHRASE.finditer(tail))
+    if not found:
+        return None
+    rest = tail[found[-1].end() :].lstrip(" *:\n\t")
+    stop = _STOPS.search(rest)
+    rest = rest[: stop.start()] if stop else rest
+    if any(name in rest for name in _BOX_NAMES):
+        return None
+    formulas = segments(rest)
+    if len(formulas) == 1 and formulas[0].start == 0 and not clean(rest[formulas[0].end :]):
+        return formulas[0].inside
+    return rest.rstrip("*") or None
+
+
+def bare(text: str) -> str | None:
+    """A response that is an answer: short and alone, or with the answer as its last formula or behind its last "is"."""
+    if len(text) > MAX_ANSWER_CHARS or any(name in text for name in _BOX_NAMES):
+        return None  # a box that does not close is an answer cut off
+    text = text.partition("<|")[0].strip()
+    words = re.findall(r"(?<![\\A-Za-z])[A-Za-z]{2,}", re.sub(r"\\text\s*\{[^{}]*\}|\\[a-z]+\{[a-z]*\}", " ", text))
+    prose = [word for word in words if word.lower() not in ("and", "or", "pi", "sqrt", "sin", "cos", "tan")]
+    if len(prose) <= 2 and "\n\n" not in text:
+        for segment in segments(text):  # "Answer $9$": one word and one formula
+            if prose and text[: segment.start].rstrip(" :").isalpha() and not clean(text[segment.end :]):
+                return segment.inside
+        return text
+    formulas = segments(text)
+    if formulas:
+        first = len(formulas) - 1
+        while first and _joined(text[formulas[first - 1].end : formulas[first].start]):
+            first -= 1  # "either $1$ or $2$" is a list
+        return ", ".join(formula.inside for formula in formulas[first:])
+    sentence = clean(text)
+    _, verb, tail = sentence.rpartition(" is ")
+    return tail if verb and re.match(r"[-+\\$(\[]?[0-9\\]", tail) else text
+
+
+def segments(text: str) -> list[Segment]:
+    """The formulas and bold texts of ``text``, in one pass; an opening without its closing is none."""
+    found: list[Segment] = []
+    opening: re.Match[str] | None = None
+    for delimiter in _DELIMITER.finditer(text):
+        if opening is not None and delimiter[0] == _CLOSING[opening[0]]:
+            inside = text[opening.end() : delimiter.start()]
+            if inside.strip():
+                found.append(Segment(opening.start(), delimiter.end(), inside))
+            opening = None
+        elif delimiter[0] in _CLOSING:
+            opening = delimiter
+    return found

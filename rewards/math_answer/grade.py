@@ -1,0 +1,228 @@
+"""The judge: extraction, then the cheapest step that can decide.
+
+Text, exact numbers, structure, values at points: these run in the caller, without signals, threads or unbounded loops.
+What they leave goes to sympy in a worker process with a deadline. Results are cached by gold, answer and policy,
+failures included, so that one bomb in a group of completions costs once.
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from typing import NamedTuple
+
+from rewards.math_answer.compare import Comparison, accepted
+from rewards.math_answer.evaluate import NoValueError
+from rewards.math_answer.extract import MAX_ANSWER_CHARS, boxed, clean, extract
+from rewards.math_answer.nodes import Node, NotMathError
+from rewards.math_answer.normal import normalise
+from rewards.math_answer.numbers import TooBigError, exact_number
+from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, verdict
+from rewards.math_answer.symbolic import WORKERS
+from rewards.math_answer.syntax import parse
+from rewards.math_answer.tokens import Token, spelled, tokenise
+
+MAX_CHARS = 2_000  # of an answer that is parsed; longer ones are compared as text and as digits
+_CHOICES = frozenset("ABCDEFGHIJ")
+_SILENT = frozenset("{}()[],.;:?!|")
+_UNDEFINED = frozenset(("nan", "undefined", "null", ""))
+
+
+class Reading(NamedTuple):
+    """An answer, read as far as it can be.
+
+    Attributes:
+        spelled: Its tokens as one string, "" when it says nothing; the text itself beyond MAX_CHARS.
+        words: The same for a text: lower case, without punctuation.
+        tree: None for a text.
+        too_big: Why there is no tree.
+        items: The tree of ``123,456`` as a list, where the number is the first reading.
+    """
+
+    spelled: str
+    words: str
+    tree: Node | None = None
+    too_big: bool = False
+    items: Node | None = None
+
+
+def grade(gold: str, response: str, policy: Policy = DEFAULT) -> MathVerdict:
+    r"""Whether the answer in ``response`` is the gold.
+
+    Args:
+        gold: The right answer: LaTeX or plain, with or without ``$`` and ``\boxed``.
+        response: The whole completion.
+        policy: What counts as the same.
+
+    Returns:
+        CORRECT, WRONG, NO_ANSWER, TIMEOUT; UNGRADEABLE when the gold says nothing, or when the symbolic step was needed
+        and could not be run. ``reason`` and ``detail`` say which step decided.
+
+    >>> grade(r"\frac{1}{2}", r"So it is $\boxed{0.5}$.").detail
+    'exact'
+    >>> grade("5", r"\boxed{3=5}").outcome.name
+    'WRONG'
+    """
+    found = extract(response, policy.answer_in, policy.join_boxes)
+    answer = "" if found is None else found.text
+    return judge_answer(gold, answer, policy)
+
+
+def grade_many(
+    pairs: Iterable[tuple[str, str]], deadline_s: float | None = None, policy: Policy = DEFAULT
+) -> list[MathVerdict]:
+    """A verdict for each (gold, response), in order; equal pairs of gold and answer are judged once.
+
+    ``deadline_s`` is the limit of each pair's symbolic step (the policy's when None). Pairs that wait for sympy wait
+    side by side, one for each worker.
+    """
+    if deadline_s is not None:
+        policy = dataclasses.replace(policy, deadline_s=deadline_s)
+    answers = []
+    for gold, response in pairs:
+        found = extract(response, policy.answer_in, policy.join_boxes)
+        answers.append((gold, "" if found is None else found.text))
+    distinct = list(dict.fromkeys(answers))
+    with ThreadPoolExecutor(WORKERS) as threads:
+        judged = threads.map(lambda pair: judge_answer(pair[0], pair[1], policy), distinct)
+        verdicts = dict(zip(distinct, judged, strict=True))
+    return [verdicts[pair] for pair in answers]
+
+
+def check_gold(gold: str, policy: Policy = DEFAULT) -> str | None:
+    r"""None when answers can be judged against this gold, otherwise why not. For use when data is loaded.
+
+    A gold is usable when it says something and its own boxed text is judged correct. Beyond the caps, only equal text
+    is.
+
+    >>> check_gold(r"\frac{3}{4}"), check_gold("")
+    (None, 'bad_gold: it says nothing')
+    """
+    if not isinstance(gold, str):
+        return f"bad_gold: a {type(gold).__name__}, not a text"
+    found = grade(gold, rf"\boxed{{{gold_text(gold)}}}", dataclasses.replace(policy, answer_in=("box",)))
+    return None if accepted(found.reason) else found.detail
+
+
+@lru_cache(maxsize=8192)
+def gold_text(gold: str) -> str:
+    r"""The gold without a ``\boxed`` around its answer."""
+    inner = boxed(gold, join=True) if "\\boxed" in gold or "\\fbox" in gold else None
+    return clean(gold if inner is None else inner)
+
+
+class _NoWorkerError(Exception):
+    """The symbolic step could not be run; an exception because it must not be cached."""
+
+
+def judge_answer(gold: str, answer: str, policy: Policy = DEFAULT) -> MathVerdict:
+    """The verdict on an answer that is already extracted; "" for none."""
+    try:
+        return _judged(gold, answer, policy)
+    except _NoWorkerError:
+        return verdict(Reason.NO_WORKER, "no worker for the symbolic step")
+
+
+@lru_cache(maxsize=8192)
+def _judged(gold: str, answer: str, policy: Policy) -> MathVerdict:
+    wanted = gold_text(gold)
+    right, given = normalise(wanted), normalise(answer)
+    try:
+        if given and (value := exact_number(given)) is not None and (truth := exact_number(right)) is not None:
+            if truth == value:
+                return verdict(Reason.EXACT)
+            if not (policy.relative_tolerance or policy.percent_sign_optional):
+                return verdict(Reason.DIFFERS)
+    except TooBigError:
+        pass  # compared digit by digit below
+    truth_read, read_answer = read(wanted), read(answer)
+    if not truth_read.spelled or (truth_read.words in _UNDEFINED and not truth_read.too_big):
+        return verdict(Reason.BAD_GOLD, "it says nothing")
+    if not read_answer.spelled:
+        return verdict(Reason.NO_ANSWER)
+    try:
+        reason = compare(truth_read, read_answer, policy)
+    except (TooBigError, RecursionError, MemoryError, OverflowError):
+        return verdict(Reason.TOO_BIG)
+    except NoValueError:
+        return verdict(Reason.DIFFERS, "undefined")
+    if reason is Reason.NO_WORKER:
+        raise _NoWorkerError
+    return verdict(reason)
+
+
+def compare(gold: Reading, answer: Reading, policy: Policy) -> Reason:
+    """The first step that decides, for two answers that say something."""
+    if gold.spelled == answer.spelled:
+        return Reason.STRING
+    if gold.too_big or answer.too_big:
+        return Reason.TOO_BIG
+    if gold.tree is None or answer.tree is None:
+        if gold.tree is None and answer.tree is None:
+            return compare_texts(gold.words, answer.words)
+        return Reason.STRING if gold.words == answer.words and len(gold.words) > 1 else Reason.SHAPE
+    reason = Comparison(policy).answers(gold.tree, answer.tree)
+    if not accepted(reason) and gold.items is not None and answer.tree.op in ("list", "set"):
+        return Comparison(policy).answers(gold.items, answer.tree)
+    return reason
+
+
+def compare_texts(gold: str, answer: str) -> Reason:
+    """Words, case aside; several items in any order."""
+    if gold == answer:
+        return Reason.STRING
+    items = [sorted(item.strip() for item in text.split(",")) for text in (gold, answer)]
+    return Reason.STRING if items[0] == items[1] and all(items[0]) else Reason.DIFFERS
+
+
+@lru_cache(maxsize=8192)
+def read(text: str) -> Reading:
+    """An answer as tokens, text and tree."""
+    text = normalise(text)
+    if len(text) > MAX_CHARS:
+        squeezed = "".join(text.split()).lower()
+        return Reading(squeezed[:MAX_ANSWER_CHARS], "", too_big=True)
+    try:
+        tokens = tokenise(text)
+    except TooBigError:
+        return Reading("".join(text.split()), "", too_big=True)
+    tokens = choice(tokens)
+    shown = spelled(tokens)
+    if not any(token.text not in _SILENT for token in tokens):
+        return Reading("", "")
+    words = " ".join(
+        "," if token.kind == "sep" else token.text.lower() for token in tokens if token.text not in ("{", "}", ".")
+    )
+    words = words.replace(" ,", ",").replace(",,", ",").strip(" ,?!")
+    try:
+        tree = parse(tokens)
+    except NotMathError:
+        return Reading(shown, words)
+    except (TooBigError, RecursionError):
+        return Reading(shown, words, too_big=True)
+    return Reading(shown, words, tree, items=as_list(text, tree))
+
+
+def choice(tokens: list[Token]) -> list[Token]:
+    """The letter of ``(B)``, ``B.`` or ``B)`` alone."""
+    letters = [token for token in tokens if token.text not in ("(", ")", ".", ":")]
+    if len(tokens) <= 3 and len(letters) == 1 and letters[0].text in _CHOICES:
+        return [letters[0]._replace(space=False)]
+    return tokens
+
+
+def as_list(text: str, tree: Node) -> Node | None:
+    """``123,456`` is a number first, but may have been meant as a list."""
+    if (
+        tree.op == "num"
+        and "," in text
+        and "{,}" not in text
+        and "!" not in text
+        and ", " not in text
+        and ",0" not in text
+    ):
+        try:
+            return parse(tokenise(text.replace(",", ", ")))
+        except (NotMathError, TooBigError):
+            return None
+    return None

@@ -1,0 +1,344 @@
+"""Worker processes that are killed when they overrun, so that a judge can neither hang nor crash its caller.
+
+`Pool("module:function").call(value, deadline_s)` runs the function on a JSON value in another process and says how that
+went. No signals and no `multiprocessing` in the caller, and no thread but one that waits for the helper to end: it
+works off the main thread, in forked children (which start workers of their own), beside CUDA, and never imports the
+caller's `__main__`.
+
+A helper process imports `preload` once and forks workers from there, so a killed worker is replaced in milliseconds.
+The helper owns the workers: it kills and reaps them, and all of them when the caller is gone. Workers have limits on
+address space and on processor time, and their standard output goes nowhere. This is protection against expensive input,
+not a sandbox: the function must be trusted, its input need not be.
+"""
+
+import contextlib
+import enum
+import importlib
+import json
+import os
+import resource
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MAX_CALLS_PER_WORKER = 10_000  # then it is replaced: caches grow
+MAX_CPU_S = 3_600  # backstop; the caller's deadline comes long before
+MAX_REPLY_BYTES = 1 << 24
+HELPER_START_S = 30.0  # importing `preload` on a loaded machine; paid once, and not out of a call's deadline
+_HEADER = struct.Struct("!I")
+
+
+class Status(enum.Enum):
+    """How a call ended."""
+
+    OK = "ok"
+    ERROR = "error"  # the function raised; ``value`` says what
+    TIMEOUT = "timeout"  # the worker was killed at the deadline
+    CRASH = "crash"  # the worker died or ran out of memory
+    BUSY = "busy"  # no worker became free, or none could be started, before the deadline
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a call gave: ``value`` is the function's value for OK, a message for ERROR, else None."""
+
+    status: Status
+    value: Any = None
+
+
+class _GoneError(Exception):
+    """The other side has closed or said something that is no message."""
+
+
+class _LateError(Exception):
+    """The deadline has passed."""
+
+
+@dataclass
+class _Worker:
+    channel: socket.socket
+    pid: int
+    calls: int = 0
+
+
+class Pool:
+    """Up to ``size`` workers, started when they are needed; one call in flight per worker.
+
+    Args:
+        target: ``module:function``; takes and returns a JSON value.
+        preload: Modules that the helper imports before it forks.
+        size: Largest number of workers.
+        memory_mb: Address space of a worker.
+    """
+
+    def __init__(self, target: str, preload: tuple[str, ...] = (), size: int = 2, memory_mb: int = 2048) -> None:
+        if size < 1:
+            raise ValueError(f"size = {size}: a pool needs at least one worker")
+        self.target, self.preload, self.size, self.memory_mb = target, preload, size, memory_mb
+        self._start_afresh()
+        forked = weakref.WeakMethod(self.close)
+        os.register_at_fork(after_in_child=lambda: (forked() or bool)())
+
+    def close(self) -> None:
+        """Let go of the helper, which then ends and kills its workers; the next call starts afresh.
+
+        In a forked child, which calls this first of all, the parent still holds them, so they live on.
+        """
+        for channel in [self._helper, *(worker.channel for worker in self._idle)]:
+            if channel is not None:
+                channel.close()
+        self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        self._free = threading.Condition()
+        self._idle: list[_Worker] = []
+        self._started = 0
+        self._helper: socket.socket | None = None
+        self._helper_lock = threading.Lock()
+
+    def call(self, value: Any, deadline_s: float) -> Result:
+        """The function's result on ``value``, or how it failed, after at most about ``deadline_s`` seconds.
+
+        The first call of a process also waits for the helper to start, which its input is not to blame for.
+
+        Raises:
+            TypeError, ValueError: ``value`` is not JSON.
+        """
+        request = json.dumps(value).encode()
+        try:
+            self._ensure_helper()
+            end = time.monotonic() + deadline_s
+            worker = self._checkout(end)
+        except (_GoneError, _LateError, OSError):
+            return Result(Status.BUSY)
+        try:
+            _send(worker.channel, request, end)
+            status, reply = json.loads(_receive(worker.channel, end))
+            worker.calls += 1
+        except _LateError:
+            self._discard(worker)
+            return Result(Status.TIMEOUT)
+        except (_GoneError, OSError, ValueError):
+            self._discard(worker)
+            return Result(Status.CRASH)
+        except BaseException:
+            self._discard(worker)  # such as Ctrl-C: the reply is still under way, so nobody else may read it
+            raise
+        if worker.calls >= MAX_CALLS_PER_WORKER or status == Status.CRASH.value:
+            self._discard(worker)
+        else:
+            self._give_back(worker)
+        return Result(Status(status), reply)
+
+    def _checkout(self, end: float) -> _Worker:
+        """An idle worker, or a new one when there are fewer than ``size``."""
+        with self._free:
+            while not self._idle and self._started >= self.size:
+                if not self._free.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
+                    raise _LateError
+            if self._idle:
+                return self._idle.pop()
+            self._started += 1
+        try:
+            return self._start(end)
+        except BaseException:
+            self._lost_one()
+            raise
+
+    def _give_back(self, worker: _Worker) -> None:
+        with self._free:
+            self._idle.append(worker)
+            self._free.notify()
+
+    def _discard(self, worker: _Worker) -> None:
+        worker.channel.close()
+        with self._helper_lock, contextlib.suppress(OSError):
+            if self._helper is not None:
+                self._helper.sendall(_HEADER.pack(worker.pid))
+        self._lost_one()
+
+    def _lost_one(self) -> None:
+        with self._free:
+            self._started -= 1
+            self._free.notify()
+
+    def _start(self, end: float) -> _Worker:
+        """A worker forked by the helper, ready for a request; a helper that has died is replaced once."""
+        for attempt in range(2):
+            helper = self._ensure_helper()
+            ours, theirs = socket.socketpair()
+            try:
+                with self._helper_lock:
+                    socket.send_fds(helper, [_HEADER.pack(0)], [theirs.fileno()])
+                theirs.close()
+                return _Worker(ours, int(_receive(ours, end)))
+            except _LateError:
+                ours.close()
+                raise
+            except (_GoneError, OSError):
+                ours.close()
+                with self._helper_lock:
+                    if self._helper is helper:
+                        helper.close()
+                        self._helper = None
+                if attempt:
+                    raise
+            finally:
+                theirs.close()
+        raise _GoneError
+
+    def _ensure_helper(self) -> socket.socket:
+        """The helper, started and ready."""
+        with self._helper_lock:
+            if self._helper is None:
+                helper = self._start_helper()
+                helper.settimeout(HELPER_START_S)
+                try:
+                    ready = helper.recv(1)
+                except TimeoutError:
+                    ready = b""
+                if not ready:
+                    helper.close()
+                    raise _GoneError
+                self._helper = helper
+            return self._helper
+
+    def _start_helper(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            root = str(Path(__file__).resolve().parents[1])
+            code = f"import sys; sys.path.insert(0, {root!r}); from rewards.pool import serve; serve()"
+            spec = {"fd": theirs.fileno(), "target": self.target, "preload": self.preload, "memory_mb": self.memory_mb}
+            process = subprocess.Popen(
+                [sys.executable, "-c", code, json.dumps(spec)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                start_new_session=True,  # Ctrl-C in a terminal is for the caller
+                env={**os.environ, "CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"},
+            )
+        # It ends when our end of the socket closes; a thread waits for it so that it leaves no zombie.
+        threading.Thread(target=process.wait, daemon=True).start()
+        return ours
+
+
+def _send(channel: socket.socket, message: bytes, end: float | None = None) -> None:
+    channel.settimeout(_left(end))
+    try:
+        channel.sendall(_HEADER.pack(len(message)) + message)
+    except TimeoutError as error:
+        raise _LateError from error
+
+
+def _receive(channel: socket.socket, end: float | None = None) -> bytes:
+    (size,) = _HEADER.unpack(_read(channel, _HEADER.size, end))
+    if size > MAX_REPLY_BYTES:
+        raise _GoneError
+    return _read(channel, size, end)
+
+
+def _read(channel: socket.socket, size: int, end: float | None) -> bytes:
+    parts = b""
+    while len(parts) < size:
+        channel.settimeout(_left(end))
+        try:
+            part = channel.recv(size - len(parts))
+        except TimeoutError as error:
+            raise _LateError from error
+        if not part:
+            raise _GoneError
+        parts += part
+    return parts
+
+
+def _left(end: float | None) -> float | None:
+    if end is None:
+        return None
+    left = end - time.monotonic()
+    if left <= 0:
+        raise _LateError
+    return left
+
+
+def serve() -> None:
+    """The helper: forks a worker for each socket that arrives, kills workers by request, and ends with the caller."""
+    spec = json.loads(sys.argv[1])
+    sys.argv[1:] = []
+    for name in spec["preload"]:
+        importlib.import_module(name)
+    module, _, name = spec["target"].partition(":")
+    function = getattr(importlib.import_module(module), name)
+    control = socket.socket(fileno=spec["fd"])
+    control.send(b"!")
+    workers: set[int] = set()
+    try:
+        while True:
+            readable, _, _ = select.select([control], [], [], 1.0)
+            _reap(workers)
+            if not readable:
+                continue
+            message, fds, _, _ = socket.recv_fds(control, _HEADER.size, 1)
+            if len(message) < _HEADER.size:
+                return
+            (pid,) = _HEADER.unpack(message)
+            if pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            elif fds:
+                child = os.fork()
+                if child == 0:
+                    control.close()
+                    _work(socket.socket(fileno=fds[0]), function, spec["memory_mb"])
+                workers.add(child)
+                os.close(fds[0])
+    finally:
+        for pid in workers:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _reap(workers: set[int]) -> None:
+    """Forget workers that have ended. Only here are they reaped, so a pid in the set is still ours to kill."""
+    for pid in list(workers):
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            workers.discard(pid)
+
+
+def _work(channel: socket.socket, function: Callable[[Any], Any], memory_mb: int) -> None:
+    """A worker: answers requests until the other side closes. Never returns."""
+    limit = memory_mb << 20
+    for kind, value in (
+        (resource.RLIMIT_AS, limit),
+        (resource.RLIMIT_CPU, MAX_CPU_S),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+    code = 1
+    try:
+        _send(channel, str(os.getpid()).encode())
+        while True:
+            _send(channel, json.dumps(_answer(function, _receive(channel))).encode())
+    except _GoneError:
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _answer(function: Callable[[Any], Any], request: bytes) -> tuple[str, Any]:
+    try:
+        return Status.OK.value, function(json.loads(request))
+    except MemoryError:
+        return Status.CRASH.value, None
+    except Exception as error:  # reported to the caller, who decides
+        return Status.ERROR.value, f"{type(error).__name__}: {error}"[:500]

@@ -1,0 +1,202 @@
+"""The math judge: a table of cases, why a verdict fell, the steps on their own, and golds that cannot be judged."""
+
+import json
+import re
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from rewards import Outcome
+from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, grade_many, symbolic
+from rewards.math_answer.extract import extract
+from rewards.math_answer.numbers import exact_number
+from rewards.math_answer.policy import SOURCES
+from rewards.pool import Pool
+
+ROWS = [json.loads(line) for line in (Path(__file__).parent / "data" / "math_answers.jsonl").read_text().splitlines()]
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+# What a wrong acceptance in these families would teach a policy is worse than any other mistake.
+UNFORGIVABLE = ("hack_", "injection", "bomb_", "near_miss", "units_mismatch")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row['gold']}~{row['response']}"[:60])
+def test_table(row: dict) -> None:
+    """Every row of the label policy, and every exploit found so far."""
+    assert (grade(row["gold"], row["response"]).outcome is Outcome.CORRECT) == row["correct"]
+
+
+@pytest.mark.parametrize(
+    ("gold", "response", "reason", "outcome"),
+    [
+        (r"\frac{1}{2}", r"\boxed{\dfrac{1}{2}}", Reason.EXACT, Outcome.CORRECT),
+        (r"x^2+1", r"\boxed{1+x^{2}}", Reason.STRING, Outcome.CORRECT),  # sums are sorted before they are compared
+        (r"x^2-1", r"\boxed{(x-1)(x+1)}", Reason.PROBE, Outcome.CORRECT),
+        (r"\lfloor x\rfloor+1", r"\boxed{\lfloor x+1\rfloor}", Reason.SYMPY, Outcome.CORRECT),
+        (r"\lfloor x\rfloor+1", r"\boxed{\lfloor x+2\rfloor}", Reason.DIFFERS, Outcome.WRONG),
+        ("5", r"\boxed{6}", Reason.DIFFERS, Outcome.WRONG),
+        ("5", r"\boxed{5, 6}", Reason.SHAPE, Outcome.WRONG),
+        ("5 cm", r"\boxed{5\text{ m}}", Reason.UNIT, Outcome.WRONG),
+        ("408", r"\boxed{17\times24}", Reason.UNEVALUATED, Outcome.WRONG),
+        ("5050", r"\boxed{\sum_{k=1}^{100} k}", Reason.UNEVALUATED, Outcome.WRONG),
+        ("5", "", Reason.NO_ANSWER, Outcome.NO_ANSWER),
+        ("5", r"\boxed{}", Reason.NO_ANSWER, Outcome.NO_ANSWER),
+        ("5", r"\boxed{9^{9^{9^9}}}", Reason.TOO_BIG, Outcome.WRONG),
+        ("", r"\boxed{5}", Reason.BAD_GOLD, Outcome.UNGRADEABLE),
+        ("$$", "", Reason.BAD_GOLD, Outcome.UNGRADEABLE),
+    ],
+)
+def test_reason(gold: str, response: str, reason: Reason, outcome: Outcome) -> None:
+    verdict = grade(gold, response)
+    assert (verdict.reason, verdict.outcome) == (reason, outcome)
+    assert verdict.detail.startswith(reason.value)
+    assert verdict.score == {Outcome.CORRECT: 1.0, Outcome.UNGRADEABLE: None}.get(outcome, 0.0)
+
+
+def test_a_slow_proof_ends_at_its_deadline_and_is_no_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller waits for the deadline, not for sympy; what was undecided is TIMEOUT and pays nothing."""
+    slow = Pool("time:sleep", size=1)
+    slow.call(0, 30.0)  # started, so that the deadline below is all sleep
+    sleeper = SimpleNamespace(call=lambda value, deadline_s: slow.call(30, deadline_s))
+    monkeypatch.setattr(symbolic, "_POOL", sleeper)
+    verdict = grade(r"\lfloor y\rfloor+1", r"\boxed{\lfloor y+1\rfloor}", Policy(deadline_s=0.5))
+    assert (verdict.reason, verdict.outcome, verdict.score) == (Reason.TIMEOUT, Outcome.TIMEOUT, 0.0)
+    slow.close()
+
+
+def test_grade_many_keeps_order_and_agrees_with_grade() -> None:
+    pairs = [("5", r"\boxed{5}"), ("5", r"\boxed{6}"), ("5", "so 5: \\boxed{5}"), (r"\lfloor x\rfloor", r"\boxed{x}")]
+    assert grade_many(pairs, deadline_s=2.0) == [grade(*pair, Policy(deadline_s=2.0)) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("policy", "gold", "response", "correct"),
+    [
+        (Policy(percent_sign_optional=True), r"50\%", r"\boxed{50}", True),
+        (DEFAULT, r"50\%", r"\boxed{50}", False),
+        (Policy(percent_sign_optional=True), r"50\%", r"\boxed{5}", False),
+        (Policy(plain_arithmetic=True), "408", r"\boxed{17\times24}", True),
+        (Policy(relative_tolerance=0.01), "3.14", r"\boxed{\pi}", True),
+        (Policy(relative_tolerance=0.01), "3", r"\boxed{3.01}", False),  # a whole gold is exact
+        (Policy(check_units=False), "5 cm", r"\boxed{5\text{ m}}", True),
+        (Policy(inequality_as_interval=False), "x>3", r"\boxed{(3,\infty)}", False),
+        (Policy(join_boxes=False), "2", r"\boxed{1}, \boxed{2}", True),
+        (Policy(answer_in=("box",)), "5", "The answer is 5", False),
+        (Policy(answer_in=("tag",)), "5", r"\boxed{6} <answer>5</answer>", True),
+    ],
+)
+def test_policy(policy: Policy, gold: str, response: str, correct: bool) -> None:
+    assert (grade(gold, response, policy).outcome is Outcome.CORRECT) == correct
+
+
+@pytest.mark.parametrize(
+    "keys", [{"answer_in": ("boxes",)}, {"answer_in": ()}, {"deadline_s": 0.0}, {"relative_tolerance": 2.0}]
+)
+def test_policy_refuses_what_cannot_work(keys: dict) -> None:
+    with pytest.raises(ValueError, match=next(iter(keys))):
+        Policy(**keys)
+
+
+@pytest.mark.parametrize(
+    "gold", ["5", r"\frac{1}{2}", "(1,2]", r"\text{yes}", r"$\boxed{6,8}$", "9" * 5000, "x=3", "C"]
+)
+def test_good_golds(gold: str) -> None:
+    assert check_gold(gold) is None
+
+
+@pytest.mark.parametrize(
+    ("gold", "word"),
+    [("", "nothing"), ("  ", "nothing"), (r"\boxed{}", "nothing"), ("nan", "nothing"), ("9^{9^{9^9}}/0", None)],
+)
+def test_bad_golds_say_why(gold: str, word: str | None) -> None:
+    fault = check_gold(gold)
+    assert word is None or (fault is not None and word in fault)
+
+
+def test_a_gold_that_is_no_text_is_named() -> None:
+    assert "NoneType" in str(check_gold(None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("response", "text", "place"),
+    [
+        (r"\boxed{1} then \boxed{2}", "2", "box"),
+        (r"\boxed{1}, \boxed{2}", "1, 2", "box"),
+        (r"\boxed{\frac{1}{2}} and then \boxed{3", r"\frac{1}{2}", "box"),
+        ("<answer>4</answer>", "4", "tag"),
+        ("so\n#### 72\nbye", "72", "hash"),
+        ("The answer is $x+1$.", "x+1", "phrase"),
+        ("7", "7", "bare"),
+    ],
+)
+def test_extract(response: str, text: str, place: str) -> None:
+    assert extract(response, SOURCES) == (text, place)
+
+
+@pytest.mark.parametrize("response", ["<think>\\boxed{5}", "<think>5</think>\\boxed{}", "", "\\boxed{5"])
+def test_extract_finds_nothing(response: str) -> None:
+    assert extract(response, SOURCES) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1,234.50", "1234.5"),
+        ("-3/4", "-3/4"),
+        (r"2\frac12", "5/2"),
+        (r"1.5\times10^{3}", "1500"),
+        ("50%", "1/2"),
+        ("7 3/4", "31/4"),
+    ],
+)
+def test_exact_number(text: str, value: str) -> None:
+    assert exact_number(text) == Fraction(value)
+
+
+@pytest.mark.parametrize("text", ["12,34", "1_000", "1/0", "2 3/2", "x", "", "1e5x", "1.2.3", "٣"])
+def test_not_an_exact_number(text: str) -> None:
+    assert exact_number(text) is None
+
+
+@pytest.mark.skipif(not (SHARED / "math_cases.jsonl").is_file(), reason="needs ../shared/data/math_cases.jsonl")
+def test_shared_cases() -> None:
+    """At least 97% right, and no wrong acceptance in the families that a policy would exploit."""
+    rows = [json.loads(line) for line in (SHARED / "math_cases.jsonl").read_text().splitlines()]
+    rows = [row for row in rows if row["expected"] is not None]
+    paid = [grade(row["gold"], row["pred"]).outcome is Outcome.CORRECT for row in rows]
+    right = sum(got == row["expected"] for got, row in zip(paid, rows, strict=True))
+    assert right / len(rows) >= 0.97
+    wrongly_paid = [row["id"] for got, row in zip(paid, rows, strict=True) if got and not row["expected"]]
+    assert not [name for name in wrongly_paid if name.startswith(UNFORGIVABLE)]
+
+
+@pytest.mark.skipif(not (SHARED / "gsm8k_test.jsonl").is_file(), reason="needs ../shared/data/gsm8k_test.jsonl")
+def test_every_gsm8k_gold_judges_itself() -> None:
+    rows = [json.loads(line) for line in (SHARED / "gsm8k_test.jsonl").read_text().splitlines()]
+    golds = [row["answer"].rpartition("#### ")[2] for row in rows]
+    assert len(golds) == 1319
+    assert all(grade(gold, rf"\boxed{{{gold}}}").outcome is Outcome.CORRECT for gold in golds)
+    assert not list(filter(None, map(check_gold, golds)))
+
+
+def readme_rows() -> list[tuple[str, str, bool]]:
+    """(gold, answer, accepted) of the table in rewards/README.md: what is in backticks."""
+    text = (Path(__file__).resolve().parents[1] / "rewards" / "README.md").read_text(encoding="utf-8")
+    table = text.partition("| gold | accepted | refused |\n")[2].partition("\n\n")[0]
+    rows = []
+    for line in table.splitlines()[1:]:
+        golds, *answers = (re.findall(r"`([^`]+)`", cell) for cell in line.strip("|").split(" | "))
+        if len(golds) == 1 and not golds[0].endswith(".."):
+            for accepted, cell in zip((True, False), answers, strict=True):
+                rows += [(golds[0], answer, accepted) for answer in cell if "_" not in answer or answer[0] != "p"]
+    return rows
+
+
+@pytest.mark.parametrize(("gold", "answer", "accepted"), readme_rows())
+def test_what_the_readme_says(gold: str, answer: str, accepted: bool) -> None:
+    assert (grade(gold, rf"\boxed{{{answer}}}").outcome is Outcome.CORRECT) == accepted
+
+
+def test_the_readme_table_is_found() -> None:
+    assert len(readme_rows()) > 60
