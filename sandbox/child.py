@@ -201,7 +201,7 @@ def call(namespace: dict[str, Any], request: dict[str, Any]) -> Any:
         function = getattr(namespace["Solution"](), entry, None)
     if function is None:
         raise NameError(f"name {entry!r} is not defined")
-    return function(*request["args"])
+    return function(*request["args"], **request["kwargs"])
 
 
 def exception_name(error: BaseException) -> str:

@@ -6,7 +6,7 @@ import os
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -110,18 +110,19 @@ class Sandbox:
         self,
         code: str,
         entry: str,
-        args: list[Any],
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None = None,
         *,
         timeout_s: float | None = None,
         memory_mb: int | None = None,
     ) -> tuple[Result, Any]:
-        """Run ``code`` and then ``entry(*args)``; the result and what came of the call.
+        """Run ``code`` and then ``entry(*args, **kwargs)``; the result and what came of the call.
 
         That is ``("value", v)`` with a plain value, ``("raised", name)`` with a builtin exception's name, or None when
         the process gave no readable answer. Only a status of OK with a value is an answer; the process can forge the
         value, as it could have returned it.
         """
-        request = codec.encode({"entry": entry, "args": list(args)})
+        request = codec.encode({"entry": entry, "args": list(args), "kwargs": dict(kwargs or {})})
         result, data = self._run(self._program(code, "", request, timeout_s, memory_mb, None))
         return result, read_answer(data)
 

@@ -51,7 +51,7 @@ class Program:
         timeout_s: Wall time, and CPU time over all threads.
         memory_mb: Address space on top of the bare interpreter's.
         output_mb: Most that it may write to stdout, to stderr and to any one file.
-        request: For a function call: {"entry": name, "args": list} in `codec`'s form; None runs the source as a script.
+        request: For a function call: {"entry": name, "args": list, "kwargs": dict} in `codec`'s form; None runs the source as a script.
     """
 
     code: str
