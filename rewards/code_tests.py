@@ -27,7 +27,7 @@ Score = Literal["all", "fraction"]
 MAX_RETRIES = 2
 # Passes over a check whose calls depend on results of others (`f(f(1))` takes three) and calls it may make in all.
 MAX_PASSES = 50
-MAX_CALLS = 3000
+MAX_CALLS = 1000
 # Check code runs in a sandbox too, and has this long, whatever the program under test is allowed.
 CHECK_TIMEOUT_S = 30.0
 CHECK_MEMORY_MB = 1024
