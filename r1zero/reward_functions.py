@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from r1zero.tasks import Judge, Task
+from r1zero.tasks import Judge, Task, judge_all
 from rewards import Outcome
 
 
@@ -29,10 +29,8 @@ class RewardFunction:
         truths = [
             {key: values[i] for key, values in columns.items() if isinstance(values, list)} for i in range(len(prompts))
         ]
-        verdicts = [
-            self.judge(truth["prefill"] + completion, truth)
-            for completion, truth in zip(completions, truths, strict=True)
-        ]
+        texts = [truth["prefill"] + completion for completion, truth in zip(completions, truths, strict=True)]
+        verdicts = judge_all(self.judge, texts, truths)
         log_extra(f"{self.__name__}/outcome", [verdict.outcome.name for verdict in verdicts])
         log_extra(f"{self.__name__}/detail", [verdict.detail for verdict in verdicts])
         for outcome in Outcome:

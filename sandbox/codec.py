@@ -128,3 +128,17 @@ class _Unpacker:
                 build: Any = {"l": list, "t": tuple, "s": set, "z": frozenset}[tag]
                 return build(self.unpack(item, depth - 1) for item in items)
         raise CodecError("no such tag")
+
+
+def read_answer(data: bytes) -> tuple[str, Any] | None:
+    """What a call left: ``("value", v)``, ``("raised", builtin exception's name)``, or None for anything else."""
+    try:
+        answer = decode(data)
+    except CodecError:
+        return None
+    match answer:
+        case ["v", value]:
+            return "value", value
+        case ["e", str(name)]:
+            return "raised", name
+    return None

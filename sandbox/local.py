@@ -124,7 +124,7 @@ class Sandbox:
         """
         request = codec.encode({"entry": entry, "args": list(args), "kwargs": dict(kwargs or {})})
         result, data = self._run(self._program(code, "", request, timeout_s, memory_mb, None))
-        return result, read_answer(data)
+        return result, codec.read_answer(data)
 
     def run_many(self, programs: Iterable[Program]) -> list[Result]:
         """One result for each program, in order, all workers busy."""
@@ -230,17 +230,3 @@ def requested_level(level: int | None) -> int | None:
     if level is not None and level not in LEVELS:
         raise ValueError(f"level = {level}: must be 1, 2 or 3; code is never run without seccomp.")
     return level
-
-
-def read_answer(data: bytes) -> tuple[str, Any] | None:
-    """What a call left in its result file; None when it is not of that form."""
-    try:
-        answer = codec.decode(data)
-    except codec.CodecError:
-        return None
-    match answer:
-        case ["v", value]:
-            return "value", value
-        case ["e", str(name)]:
-            return "raised", name
-    return None

@@ -270,4 +270,5 @@ NUMBERS: dict[str, tuple[int | None, int | None]] = {
     "landlock_add_rule": (445, 445),
     "landlock_restrict_self": (446, 446),
     "capget": (125, 90),
+    "arch_prctl": (158, None),
 }

@@ -2,8 +2,9 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config import Config, CountdownConfig
+from r1zero.config import CodeConfig, Config, CountdownConfig
 from r1zero.tasks import Task
+from r1zero.tasks.code import build_code
 from r1zero.tasks.countdown import build_countdown
 
 
@@ -15,6 +16,8 @@ def build_task(config: Config, tokenizer: PreTrainedTokenizerBase) -> Task:
     """
     if isinstance(config.task, CountdownConfig):
         task = build_countdown(config.task, config.reward, tokenizer)
+    elif isinstance(config.task, CodeConfig):
+        task = build_code(config.task, config.reward, tokenizer)
     else:
         raise ValueError(f"task: no builder for {type(config.task).__name__}.")
     for name in config.reward.weights:
