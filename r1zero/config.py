@@ -349,11 +349,15 @@ def check_code_task(task: CodeConfig) -> None:
         if value is not None and value <= 0:
             raise ValueError(f"task.{key} = {value}: must be above 0.")
     if task.backend == "http" and not task.endpoint:
-        raise ValueError("task.endpoint = null with task.backend = http: give the server's address, such as http://host:8080.")
+        raise ValueError(
+            "task.endpoint = null with task.backend = http: give the server's address, such as http://host:8080."
+        )
     if not 0 <= task.max_infrastructure_errors <= 1:
         raise ValueError(f"task.max_infrastructure_errors = {task.max_infrastructure_errors}: must be in [0, 1].")
     if task.source is None and task.template != "nano":
-        raise ValueError("task.source = null: generated code rows are for the embedded model. Name a file or a Hub data set.")
+        raise ValueError(
+            "task.source = null: generated code rows are for the embedded model. Name a file or a Hub data set."
+        )
 
 
 def check_reward(reward: RewardConfig) -> None:

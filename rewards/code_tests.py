@@ -38,7 +38,9 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 class Runner(Protocol):
     """What the judge needs of a sandbox; see `sandbox.Sandbox`, `sandbox.bubblewrap` and `sandbox.fusion`."""
 
-    def run(self, code: str, stdin: str = "", *, timeout_s: float | None = None, memory_mb: int | None = None) -> Result:
+    def run(
+        self, code: str, stdin: str = "", *, timeout_s: float | None = None, memory_mb: int | None = None
+    ) -> Result:
         """Run a script."""
 
     def call(
@@ -187,7 +189,7 @@ class JudgeUnavailableError(RuntimeError):
     """The tools behind a judge are broken; going on would train on whatever still happens to work."""
 
 
-class _Broken(Exception):
+class _BrokenRunError(Exception):
     """The run that raised this says nothing about the program."""
 
 
@@ -244,7 +246,7 @@ def run_tests(
                 first = (status, f"test {number}: {detail}")
             if status != "accepted" and (stop_early or status not in ("wrong_answer", Status.RUNTIME_ERROR)):
                 break
-    except _Broken as broken:
+    except _BrokenRunError as broken:
         return TestReport(Status.INFRASTRUCTURE_ERROR, 0, len(tests.tests), str(broken))
     status, detail = first or ("accepted", "")
     return TestReport(status, passed, len(tests.tests), detail)
@@ -320,7 +322,9 @@ def _run_asserts(
             return TestReport("broken_tests", 0, total, broken_test)
         if not wanted:
             passed = sum(outcome == "pass" for outcome, _ in outcomes)
-            wrong = next((f"test {n}: {detail}" for n, (outcome, detail) in enumerate(outcomes) if outcome != "pass"), "")
+            wrong = next(
+                (f"test {n}: {detail}" for n, (outcome, detail) in enumerate(outcomes) if outcome != "pass"), ""
+            )
             return TestReport("accepted" if passed == total else "wrong_answer", passed, total, failure or wrong)
         if len(known) + len(wanted) > MAX_CALLS:
             return TestReport("broken_tests", 0, total, f"the tests make more than {MAX_CALLS} calls")
@@ -340,7 +344,7 @@ def _raised(made: tuple[str, Any] | None) -> tuple[str, Any]:
 
 def _refuse_broken(result: Result) -> None:
     if result.status is Status.INFRASTRUCTURE_ERROR:
-        raise _Broken(result.error)
+        raise _BrokenRunError(result.error)
 
 
 def _last_line(result: Result) -> str:

@@ -237,7 +237,8 @@ def report(error: BaseException) -> None:
 def finish() -> int:
     """What the interpreter does at its end: wait for threads, run exit functions, flush. 120 when that fails."""
     exit_code = 0
-    for step in (threading._shutdown, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
+    wait_for_threads = threading._shutdown  # type: ignore[attr-defined]
+    for step in (wait_for_threads, atexit._run_exitfuncs, sys.stdout.flush, sys.stderr.flush):
         try:
             step()
         except SystemExit as leaving:

@@ -72,6 +72,7 @@ def _pack(value: Any, depth: int) -> Any:
 
 def _pack_array(value: Any, bases: tuple[type, ...], depth: int) -> Any:
     """NumPy arrays and scalars as the Python values that they hold; None for other types."""
+    base: Any
     for base in bases:
         if base.__module__ == "numpy" and base.__name__ == "ndarray":
             return _pack(base.tolist(value), depth - 1)

@@ -16,14 +16,14 @@ MEANING = {
 }
 # A phrase in a reason, and what helps.
 REMEDIES = {
-    "unshare": "level 3 needs root with CAP_SYS_ADMIN or unprivileged user namespaces. Docker's default has neither, and "
-    "level 2 is meant for it. On Ubuntu 23.10 and later: sysctl kernel.apparmor_restrict_unprivileged_userns=0.",
+    "unshare": "level 3 needs root with CAP_SYS_ADMIN or unprivileged user namespaces. Docker's default has neither, "
+    "and level 2 is meant for it. On Ubuntu 23.10 and later: sysctl kernel.apparmor_restrict_unprivileged_userns=0.",
     "Landlock": "level 2 needs Linux 5.13 or later with landlock in the boot parameter lsm=; gVisor does not have it.",
     "user notification": "level 2 needs Linux 5.5 or later; newer kernels only.",
     "seccomp filters": "nothing runs without seccomp: a kernel with CONFIG_SECCOMP_FILTER is needed.",
     "readable by root alone": "the interpreter belongs in a place that everyone may read, such as /usr or /opt (uv: "
     "UV_PYTHON_INSTALL_DIR=/opt/python; pyenv: PYENV_ROOT=/opt/pyenv), so that programs can run as another user.",
-    "own uid: needs root": "nothing to do: the other layers hold. As root, programs would also run as a user of their own.",
+    "own uid: needs root": "nothing to do: the other layers hold. As root, programs also get a user of their own.",
     "does not start": "this Python is not readable by the current user; put it in a place that everyone may read.",
 }
 

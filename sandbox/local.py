@@ -28,8 +28,8 @@ class Sandbox:
 
     Args:
         workers: Programs at a time; None for one a CPU core.
-        level: Use exactly this level; None (or the environment variable R1ZERO_SANDBOX_LEVEL) for the highest there is.
-        min_level: Refuse to start below it. 1 accepts seccomp alone, which is safe but where programs cannot open files.
+        level: Use exactly this one; None for what R1ZERO_SANDBOX_LEVEL says, else for the highest there is.
+        min_level: Refuse to start below it. 1 accepts seccomp alone, where programs cannot open files.
         timeout_s, memory_mb, output_mb: Limits of a program for which `run` gives none, see `Program`.
         python: Interpreter of the programs; None for this one.
         directory: Where scratch directories are made; None for the system's.
@@ -86,7 +86,9 @@ class Sandbox:
             except SandboxUnavailableError as error:
                 self.unavailable.append(f"level {candidate}: {error}")
         raise SandboxUnavailableError(
-            "sandbox: no sufficient level here. " + "; ".join(self.unavailable) + ". `python -m sandbox.doctor` explains."
+            "sandbox: no sufficient level here. "
+            + "; ".join(self.unavailable)
+            + ". `python -m sandbox.doctor` explains."
             + (" min_level=1 would accept seccomp alone." if min_level > 1 and level is None else "")
         )
 

@@ -26,9 +26,7 @@ def enter(mount_point: str, read_paths: Sequence[str], scratch: str, scratch_mb:
         OSError: Something is not permitted here. The process is then half way in and must end.
     """
     uid, gid = os.geteuid(), os.getegid()
-    spaces = (
-        linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
-    )
+    spaces = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
     try:
         linux.unshare(spaces)
     except PermissionError:

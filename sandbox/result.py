@@ -28,7 +28,7 @@ class Confinement:
     """What holds the programs of a sandbox.
 
     Attributes:
-        level: 3 (namespaces too), 2 (Landlock and seccomp), 1 (seccomp alone); 0 for a remote service we cannot see into.
+        level: 3 (namespaces too), 2 (Landlock and seccomp), 1 (seccomp alone); 0 for a remote service.
         layers: The layers in force, such as "landlock abi 7".
         missing: Layers that could not be had, each with its reason.
     """

@@ -37,8 +37,8 @@ O_ASYNC = 0o20000
 PID_PLACEHOLDER = 0x7FFFFFF1
 
 ALLOWED = """
-read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range dup dup2 dup3 pipe pipe2
-poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
+read write readv writev pread64 pwrite64 preadv pwritev preadv2 pwritev2 lseek close close_range dup dup2 dup3
+pipe pipe2 poll ppoll select pselect6 epoll_create epoll_create1 epoll_ctl epoll_wait epoll_pwait epoll_pwait2 eventfd eventfd2
 mmap munmap mremap mprotect madvise mincore msync brk
 rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending rt_sigtimedwait rt_sigsuspend sigaltstack pause alarm setitimer
 getitimer futex set_robust_list rseq set_tid_address gettid getpid getppid getpgrp exit exit_group restart_syscall
@@ -59,8 +59,8 @@ setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr fsync fdatasy
 """.split()
 
 DENIED = """
-execve execveat socket connect bind listen accept accept4 sendmsg recvmsg sendmmsg recvmmsg setsockopt link linkat mknod mknodat
-memfd_create memfd_secret tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal setpriority
+execve execveat connect bind listen accept accept4 sendmsg recvmsg sendmmsg recvmmsg setsockopt link linkat mknod mknodat
+socket memfd_create memfd_secret tkill rt_sigqueueinfo rt_tgsigqueueinfo pidfd_open pidfd_send_signal setpriority
 sched_setaffinity sched_setscheduler sched_setparam sched_setattr ioprio_set setuid setgid setreuid setregid setresuid
 setresgid setgroups setfsuid setfsgid capset setsid setpgid personality mlock mlock2 mlockall timer_create
 """.split()
@@ -92,8 +92,8 @@ AF_UNIX, SOCK_STREAM, SOCK_FLAGS = 1, 1, 0o2004000  # SOCK_CLOEXEC | SOCK_NONBLO
 
 # A step of a filter: (operation, where to go if true, where to go if false, constant). A place is the number of steps
 # to skip, or an action, which the assembler puts at the end of the filter once for all its users.
-Step = tuple[int, "int | str", "int | str", int]
-Rule = "str | tuple[Step, ...]"
+Step = tuple[int, int | str, int | str, int]
+Rule = str | tuple[Step, ...]
 
 ALLOW, KILL, NOTIFY = f"{RET_ALLOW}", f"{RET_KILL_PROCESS}", f"{RET_USER_NOTIF}"
 
@@ -148,12 +148,12 @@ def main_rules(files: bool, truncate: bool) -> dict[str, Rule]:
         files: Landlock checks paths, so that calls which take one may be allowed.
         truncate: Landlock checks truncation too (ABI 3 on).
     """
-    rules: dict[str, Rule] = {name: ALLOW for name in ALLOWED}
+    rules: dict[str, Rule] = dict.fromkeys(ALLOWED, ALLOW)
     rules |= {name: fail(0) for name in IGNORED}
     rules |= {name: fail(errno.EPERM) for name in DENIED}
     rules |= {name: fail(errno.ENOSYS) for name in ABSENT}
     rules |= {name: fail(errno.EAGAIN) for name in NO_PROCESSES}
-    rules |= {name: KILL for name in VIOLATIONS}
+    rules |= dict.fromkeys(VIOLATIONS, KILL)
     own_pid = one_of(0, (PID_PLACEHOLDER,), fail(errno.EPERM))
     rules |= {
         "kill": own_pid,
@@ -166,7 +166,7 @@ def main_rules(files: bool, truncate: bool) -> dict[str, Rule]:
         "clone": clone_rule(),
     }
     no_path = fail(errno.EACCES)
-    rules |= {name: ALLOW if files else no_path for name in FILE_CALLS}
+    rules |= dict.fromkeys(FILE_CALLS, ALLOW if files else no_path)
     rules["creat"] = ALLOW if files else no_path
     rules["open"] = without_bits(1, O_TMPFILE, fail(errno.EOPNOTSUPP)) if files else no_path
     rules["openat"] = without_bits(2, O_TMPFILE, fail(errno.EOPNOTSUPP)) if files else no_path
@@ -179,7 +179,7 @@ def tool_rules() -> dict[str, Rule]:
     """For a process in namespaces of its own that must start an interpreter: exec, fork and signals as well."""
     rules = main_rules(files=True, truncate=True)
     anything = "execve execveat fork vfork clone arch_prctl kill tgkill prlimit64 clone3".split()
-    rules |= {name: ALLOW for name in anything}
+    rules |= dict.fromkeys(anything, ALLOW)
     rules["clone"] = (load_argument(0), (JSET, fail(errno.EPERM), ALLOW, CLONE_NEW_ANY))
     rules["clone3"] = fail(errno.ENOSYS)
     return rules
@@ -189,7 +189,7 @@ def watch_rules(files: bool) -> dict[str, Rule]:
     """The calls that the supervisor counts: new threads and, where there is a scratch directory, new files."""
     rules: dict[str, Rule] = {"clone": NOTIFY}
     if files:
-        rules |= {name: NOTIFY for name in ("creat", "mkdir", "mkdirat", "symlink", "symlinkat")}
+        rules |= dict.fromkeys(("creat", "mkdir", "mkdirat", "symlink", "symlinkat"), NOTIFY)
         rules["open"] = without_bits(1, O_CREAT, NOTIFY)
         rules["openat"] = without_bits(2, O_CREAT, NOTIFY)
     return rules
@@ -220,8 +220,10 @@ def assemble(rules: dict[str, Rule], default: str, beyond: str, machine: str) ->
     if machine == "x86_64":
         steps.append((JGE, KILL, 0, X32_BIT))
     places: dict[Rule, int] = {}
-    search(ranges, steps, {rule: f"rule {place}" for place, (_, rule) in enumerate(ranges) if not isinstance(rule, str)})
-    for place, (_, rule) in enumerate(ranges):
+    search(
+        ranges, steps, {rule: f"rule {place}" for place, (_, rule) in enumerate(ranges) if not isinstance(rule, str)}
+    )
+    for _, rule in ranges:
         if not isinstance(rule, str) and rule not in places:
             places[rule] = len(steps)
             steps += rule
@@ -274,4 +276,6 @@ def watch_filter(files: bool, machine: str | None = None) -> bytes:
 
 def pid_places(program: bytes) -> list[int]:
     """Byte offsets of the constants that `PID_PLACEHOLDER` stands in."""
-    return [at + 4 for at in range(0, len(program), 8) if program[at + 4 : at + 8] == struct.pack("=I", PID_PLACEHOLDER)]
+    return [
+        at + 4 for at in range(0, len(program), 8) if program[at + 4 : at + 8] == struct.pack("=I", PID_PLACEHOLDER)
+    ]

@@ -100,8 +100,8 @@ def check(sandbox: "Sandbox") -> None:
             breaches.append("the planted file was changed")
     if breaches:
         raise SandboxUnavailableError(
-            f"the self-test got out at level {sandbox.level}: {', '.join(breaches)}. Please report this machine's kernel "
-            "and container; `python -m sandbox.doctor` prints what is in force."
+            f"the self-test got out at level {sandbox.level}: {', '.join(breaches)}. Please report this machine's "
+            "kernel and container; `python -m sandbox.doctor` prints what is in force."
         )
     if result.status is not Status.OK or lines != ["end"]:
         raise SandboxUnavailableError(

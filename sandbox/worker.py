@@ -33,6 +33,7 @@ START = (
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
     "LANG": "C.UTF-8",
+    "PYTHONHASHSEED": "0",  # the order of a set of strings is the same in every worker
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -51,7 +52,7 @@ class Program:
         timeout_s: Wall time, and CPU time over all threads.
         memory_mb: Address space on top of the bare interpreter's.
         output_mb: Most that it may write to stdout, to stderr and to any one file.
-        request: For a function call: {"entry": name, "args": list, "kwargs": dict} in `codec`'s form; None runs the source as a script.
+        request: For a function call: entry, args and kwargs in `codec`'s form; None runs the source as a script.
     """
 
     code: str
@@ -82,7 +83,7 @@ class Worker:
         environment = dict(ENVIRONMENT)
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter in an unusual place may need it to start
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        command = [python, "-I", "-B", "-X", "utf8", "-c", START.format(parent=PACKAGE_PARENT)]
+        command = [python, "-s", "-P", "-B", "-X", "utf8", "-c", START.format(parent=PACKAGE_PARENT)]
         try:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(level), self.base],
@@ -210,9 +211,7 @@ def read_tail(descriptor: int, max_bytes: int) -> bytes:
     return os.pread(descriptor, max_bytes, max(0, size - max_bytes))
 
 
-def read_result(
-    report: dict[str, Any], program: Program, stdout: int, stderr: int, confinement: Confinement
-) -> Result:
+def read_result(report: dict[str, Any], program: Program, stdout: int, stderr: int, confinement: Confinement) -> Result:
     """The result of a run, from the worker's report and the two output files."""
     limit = program.output_mb << 20
     full = os.fstat(stdout).st_size >= limit or os.fstat(stderr).st_size >= limit
