@@ -244,8 +244,8 @@ def soak(sandbox: Sandbox, programs: int) -> tuple[int, int, int]:
     directory = Path(sandbox.directory or "/tmp")
 
     def count() -> tuple[int, int, int]:
-        left = [path for path in directory.glob("r1zero-s*")]
-        return len(os.listdir("/proc/self/fd")), len(sandbox.pids()), len(left)
+        left = list(directory.glob("r1zero-s*"))
+        return len(list(Path("/proc/self/fd").iterdir())), len(sandbox.pids()), len(left)
 
     before = count()
     sandbox.run_many(mixed * (programs // len(mixed)))
