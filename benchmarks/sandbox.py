@@ -158,9 +158,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="a JSON file for the figures")
     options = parser.parse_args()
     rates = measure(options.rounds, options.seconds)
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; programs/s, median (lowest to highest)"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; programs/s, median (range)")
     ratios = {}
     for program, found in rates.items():
         for runner, values in found.items():

@@ -317,7 +317,7 @@ class Run:
         self.stages = b""
         ours, theirs = socket.socketpair()
         self.started = time.monotonic()
-        self.pid = os.fork()
+        self.pid = linux.fork()
         if self.pid == 0:
             child.become(worker.jail, job, theirs)
         theirs.close()
