@@ -130,7 +130,7 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
     paths = read_paths()
     writable = os.path.join(base, "tmp")
     if level >= 3:
-        namespaces.enter(base, paths, writable, SCRATCH_MB, 2 * MAX_SCRATCH_FILES)
+        namespaces.enter(base, paths, writable, SCRATCH_MB, MAX_SCRATCH_FILES)
         layers.append("namespaces (pid, net, mount, ipc, uts)")
     elif level == 2:
         os.mkdir(writable, 0o700)
@@ -157,6 +157,9 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
     if not watched:
         missing.append("count of threads: needs seccomp user notification (Linux 5.5)")
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    private_uid = uid is not None or (level >= 3 and os.geteuid() != 0)
+    if level >= 3 and private_uid:
+        watched = False  # the kernel counts: threads by user id, files by the scratch file system
     main_filter = seccomp.main_filter(files=level >= 2, truncate=version >= 3)
     jail = child.Jail(
         ruleset=ruleset,
@@ -165,7 +168,7 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
         pid_places=seccomp.pid_places(main_filter),
         uid=uid,
         keep_effective_uid=keep_effective_uid,
-        private_uid=uid is not None or (level >= 3 and os.geteuid() != 0),
+        private_uid=private_uid,
         base_bytes=address_space_bytes(),
         scratch=writable if level >= 2 else None,
         max_threads=MAX_THREADS,
@@ -241,8 +244,15 @@ class Scratch:
     path: str
     mounted: bool
 
+    def used(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(os.listdir(self.path))
+
     def full(self) -> bool:
         """Whether one more file would be too much."""
+        if self.mounted:
+            space = os.statvfs(self.path)
+            return space.f_bavail == 0 or space.f_ffree == 0
         count, size = scratch.measure(self.path)
         return count >= MAX_SCRATCH_FILES or size >= SCRATCH_MB << 20
 
@@ -254,7 +264,7 @@ class Scratch:
         """
         if self.mounted:
             linux.unmount(self.path)
-            namespaces.mount_scratch(self.path, SCRATCH_MB, 2 * MAX_SCRATCH_FILES)
+            namespaces.mount_scratch(self.path, SCRATCH_MB, MAX_SCRATCH_FILES)
         else:
             scratch.empty(self.path)
 
@@ -344,6 +354,10 @@ class Run:
             "events": sorted(self.events),
             "touched": self.num_files > 0,
         }
+        directory = self.worker.directory
+        if directory is not None and self.worker.jail.watch_filter is None and directory.used():
+            report["touched"] = True
+            report["events"] += ["disk"] * directory.full()
         stages = self.stages.removeprefix(b"N")
         if stages.startswith(b"L"):
             report["stage"] = "compiled" if stages.startswith(b"LC") else "locked in"
