@@ -96,6 +96,8 @@ def drop_capabilities() -> None:
 
 def close_range(first: int, last: int) -> None:
     """Close the descriptors from ``first`` to ``last``; kernels before 5.9 do it one by one."""
+    if last < first:
+        return
     if libc.syscall(SYS_CLOSE_RANGE, ctypes.c_uint(first), ctypes.c_uint(last), 0) != 0:
         os.closerange(first, min(last + 1, os.sysconf("SC_OPEN_MAX")))
 

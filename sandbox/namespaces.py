@@ -3,6 +3,7 @@
 Once per worker, not per program. Needs CAP_SYS_ADMIN or unprivileged user namespaces; Docker's default has neither.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ def enter(mount_point: str, read_paths: Sequence[str], scratch: str, scratch_mb:
     """
     uid, gid = os.geteuid(), os.getegid()
     spaces = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWNET | linux.CLONE_NEWIPC | linux.CLONE_NEWUTS
+    outside = os.open(os.path.dirname(mount_point), os.O_PATH | os.O_CLOEXEC)
     try:
         linux.unshare(spaces)
     except PermissionError:
@@ -36,17 +38,21 @@ def enter(mount_point: str, read_paths: Sequence[str], scratch: str, scratch_mb:
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1", encoding="ascii")
     inner = os.fork()
     if inner:
-        wait_for(inner)
+        wait_for(inner, outside, os.path.basename(mount_point))
+    os.close(outside)
     linux.die_with_parent()
     if os.getppid() != 0:  # the parent is outside; 0 is how it looks from here
         os._exit(1)
     build_root(mount_point, read_paths, scratch, scratch_mb, scratch_files)
 
 
-def wait_for(inner: int) -> None:
-    """End as the child ends, holding nothing open meanwhile."""
-    linux.close_from(3)
+def wait_for(inner: int, outside: int, name: str) -> None:
+    """End as the child ends, and remove the directory that its root was mounted on: ``name`` in ``outside``."""
+    linux.close_range(3, outside - 1)
+    linux.close_from(outside + 1)
     _, status = os.waitpid(inner, 0)
+    with contextlib.suppress(OSError):
+        os.rmdir(name, dir_fd=outside)
     os._exit(os.waitstatus_to_exitcode(status) & 0xFF)
 
 

@@ -26,6 +26,16 @@ REPLY_BYTES = 1 << 16
 MAX_PROGRAMS = 20_000
 
 PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
+# A bare interpreter that only raises the soft stack limit and becomes the worker: the memory layout, and with it how
+# far the main stack can ever grow, is fixed at exec.
+STACK_BYTES = 1 << 30
+RAISE_STACK = f"""
+import os, resource, sys
+soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
+wanted = {STACK_BYTES} if hard == resource.RLIM_INFINITY else min({STACK_BYTES}, hard)
+resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 START = (
     "import sys; sys.path.insert(0, {parent!r}); from sandbox import zygote; sys.path.remove({parent!r}); zygote.main()"
 )
@@ -83,7 +93,8 @@ class Worker:
         environment = dict(ENVIRONMENT)
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter in an unusual place may need it to start
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
-        command = [python, "-s", "-P", "-B", "-X", "utf8", "-c", START.format(parent=PACKAGE_PARENT)]
+        command = [python, "-I", "-S", "-c", RAISE_STACK]
+        command += [python, "-s", "-P", "-B", "-X", "utf8", "-c", START.format(parent=PACKAGE_PARENT)]
         try:
             self.process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(level), self.base],

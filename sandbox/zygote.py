@@ -45,7 +45,6 @@ http urllib.parse urllib.request unittest doctest cProfile profile pstats pdb di
 ipaddress mimetypes quopri shlex stringprep sysconfig turtle zipimport curses fileinput filecmp cmd rlcompleter
 """.split()
 
-STACK_BYTES = 1 << 30  # room that the memory layout leaves below the main stack; fixed at exec
 THREAD_STACK_BYTES = 8 << 20
 MAX_SCRATCH_FILES = 512
 SCRATCH_MB = 64
@@ -58,7 +57,6 @@ HEADER_BYTES = 4096
 def main() -> None:
     """``python -I -c "... main()" CONTROL_FD LEVEL BASE``: serve programs until the control socket closes."""
     control_fd, level, base = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    reexec_with_large_stack()
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
     sys.argv[:] = ["solution.py"]
@@ -74,16 +72,6 @@ def main() -> None:
     worker.serve()
     sys.stdout.flush()
     os._exit(0)
-
-
-def reexec_with_large_stack() -> None:
-    """Start again with a larger soft stack limit, which decides at exec how far the main stack can ever grow."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
-    wanted = STACK_BYTES if hard == resource.RLIM_INFINITY else min(STACK_BYTES, hard)
-    if soft != resource.RLIM_INFINITY and soft >= wanted:
-        return
-    resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
-    os.execv(sys.executable, sys.orig_argv)
 
 
 def preload(names: list[str]) -> None:
@@ -298,7 +286,10 @@ class Worker:
             dirty = self.clean() if report.pop("touched") else ""
             if dirty:
                 report["error"] = dirty
-            self.control.sendall(json.dumps(report).encode() + b"\n")
+            try:
+                self.control.sendall(json.dumps(report).encode() + b"\n")
+            except OSError:
+                break  # the trainer is gone
             if dirty:
                 break
         if self.directory is not None and not self.directory.mounted:
