@@ -66,6 +66,10 @@ def main() -> None:
     except Exception as error:
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         sys.exit(1)
+    # The same program prints the same every time. After the forks of `confine`, which seed anew.
+    random.seed(0)
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(0)
     gc.collect()
     gc.freeze()
     control.sendall(json.dumps({"layers": worker.layers, "missing": worker.missing}).encode() + b"\n")
@@ -75,13 +79,10 @@ def main() -> None:
 
 
 def preload(names: list[str]) -> None:
-    """Import what is there, and put the generators into a fixed state: the same program prints the same every time."""
+    """Import what is there."""
     for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    random.seed(0)
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed(0)
     # Threads made in C would otherwise ask for a stack of the whole soft limit.
     set_default = getattr(linux.libc, "pthread_setattr_default_np", None)
     if set_default is not None:
