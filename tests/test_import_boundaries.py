@@ -9,7 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {"torch", "transformers", "r1zero"}
-LISTING = "import sys, sandbox, rewards, rewards.tags, rewards.countdown, rewards.code_tests; print(*{name.split('.')[0] for name in sys.modules})"
+LISTING = (
+    "import sys, sandbox, rewards, rewards.tags, rewards.countdown, rewards.code_tests; "
+    "print(*{name.split('.')[0] for name in sys.modules})"
+)
 
 
 def test_importing_rewards_loads_no_training_stack() -> None:
