@@ -93,6 +93,35 @@ class MathConfig(TaskConfig):
 
 
 @dataclass
+class CodeConfig(TaskConfig):
+    """Programming problems, judged by tests in a sandbox.
+
+    Attributes:
+        source: A .parquet, .json or .jsonl file or a Hub data set in the shape of HumanEval, MBPP, APPS or
+            LiveCodeBench, or with columns ``question`` and ``tests``; null generates rows for the embedded model.
+        source_split: Split of a Hub data set.
+        score: ``all`` pays for passing every test, ``fraction`` the share of tests passed.
+        timeout_s, memory_mb: Limits of each test.
+        backend: ``local`` (sandbox/), ``bubblewrap``, or ``http`` for a server with SandboxFusion's protocol.
+        endpoint: Address of that server.
+        num_workers: Programs at a time; null for this process's share of the CPU cores.
+        min_level: Lowest level of confinement that the local sandbox may start with, see sandbox/README.md.
+        max_infrastructure_errors: Share of completions that the sandbox may fail to judge before the run stops.
+    """
+
+    source: str | None = None
+    source_split: str = "train"
+    score: str = "all"
+    timeout_s: float = MISSING
+    memory_mb: int = MISSING
+    backend: str = "local"
+    endpoint: str | None = None
+    num_workers: int | None = None
+    min_level: int = 2
+    max_infrastructure_errors: float = 0.01
+
+
+@dataclass
 class ModelConfig:
     """The base model.
 
@@ -204,6 +233,7 @@ def register_schema() -> None:
     store.store(name="schema", node=root)
     store.store(group="schema/task", name="countdown", node=CountdownConfig)
     store.store(group="schema/task", name="math", node=MathConfig)
+    store.store(group="schema/task", name="code", node=CodeConfig)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
     OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
@@ -346,6 +376,8 @@ def check_task(config: Config) -> None:
         )
     if isinstance(task, MathConfig):
         check_math_task(task)
+    if isinstance(task, CodeConfig):
+        check_code_task(task)
 
 
 def check_math_task(task: MathConfig) -> None:
@@ -359,6 +391,32 @@ def check_math_task(task: MathConfig) -> None:
         raise ValueError(
             f"task.answer_in = {list(task.answer_in)}: task.template = {task.template} asks for the answer in a "
             f"{asked}, where it would not be found. Set task.answer_in=[{asked}]."
+        )
+
+
+def check_code_task(task: CodeConfig) -> None:
+    """Choices that exist, limits above 0, and an address where one is needed."""
+    choices = {
+        "score": ("all", "fraction"),
+        "backend": ("local", "bubblewrap", "http"),
+        "min_level": (1, 2, 3),
+    }
+    for key, known in choices.items():
+        if getattr(task, key) not in known:
+            raise ValueError(f"task.{key} = {getattr(task, key)}: must be one of {', '.join(map(str, known))}.")
+    for key in ("timeout_s", "memory_mb", "num_workers"):
+        value = getattr(task, key)
+        if value is not None and value <= 0:
+            raise ValueError(f"task.{key} = {value}: must be above 0.")
+    if task.backend == "http" and not task.endpoint:
+        raise ValueError(
+            "task.endpoint = null with task.backend = http: give the server's address, such as http://host:8080."
+        )
+    if not 0 <= task.max_infrastructure_errors <= 1:
+        raise ValueError(f"task.max_infrastructure_errors = {task.max_infrastructure_errors}: must be in [0, 1].")
+    if task.source is None and task.template != "nano":
+        raise ValueError(
+            "task.source = null: generated code rows are for the embedded model. Name a file or a Hub data set."
         )
 
 

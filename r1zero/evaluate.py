@@ -10,7 +10,7 @@ import pandas as pd
 
 from r1zero.emergence import BEHAVIOURS
 from r1zero.rollout import Completion, Sampling
-from r1zero.tasks import Task
+from r1zero.tasks import Task, judge_all
 from rewards import Outcome
 
 # (prompts, randomness keys, sampling) -> one completion and its text for each prompt
@@ -42,10 +42,10 @@ def evaluate_task(task: Task, sample: Sampler, sampling: Sampling, seed: int) ->
     """
     keys = [f"eval/{seed}/{index}" for index in range(len(task.test))]
     sampled = sample([row["prompt"] for row in task.test], keys, sampling)
-    judge = task.judges[task.accuracy_judge]
+    texts = [row["prefill"] + text for row, (_, text) in zip(task.test, sampled, strict=True)]
+    verdicts = judge_all(task.judges[task.accuracy_judge], texts, task.test)
     table: list[dict[str, Any]] = []
-    for index, (row, (completion, text)) in enumerate(zip(task.test, sampled, strict=True)):
-        verdict = judge(row["prefill"] + text, row)
+    for index, (row, (completion, text), verdict) in enumerate(zip(task.test, sampled, verdicts, strict=True)):
         table.append(
             {
                 "index": index,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from r1zero.tasks import Judge, Task
+from r1zero.tasks import Judge, Task, judge_all
 from rewards import Outcome, Verdict
 
 
@@ -56,10 +56,12 @@ class RewardFunction:
         ``verdicts`` comes with our rollouts; under TRL's own trainer the judge is called here.
         """
         if verdicts is None:
-            mine = [
-                self.judge(columns["prefill"][i] + completion, {key: values[i] for key, values in columns.items()})
-                for i, completion in enumerate(completions)
+            truths = [
+                {key: values[i] for key, values in columns.items() if isinstance(values, list)}
+                for i in range(len(prompts))
             ]
+            texts = [truth["prefill"] + completion for completion, truth in zip(completions, truths, strict=True)]
+            mine: Sequence[Verdict] = judge_all(self.judge, texts, truths)
         else:
             mine = [by_judge[self.__name__] for by_judge in verdicts]
         log_extra(f"{self.__name__}/outcome", [verdict.outcome.name for verdict in mine])

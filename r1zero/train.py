@@ -26,6 +26,7 @@ from r1zero.run_dir import claim_run_dir
 from r1zero.tasks.build import build_task
 from r1zero.tracking import Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config
+from rewards.code_tests import JudgeUnavailableError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 
@@ -48,6 +49,9 @@ def run(composed: DictConfig) -> None:
     trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
     try:
         interrupted = fit(trainer)
+    except JudgeUnavailableError as error:
+        trainer.save_model(str(run_dir / "checkpoints" / "final"))
+        sys.exit(f"error: stopped after step {trainer.state.global_step}: {error}")
     finally:
         tracker.finish()
     show(run_dir)

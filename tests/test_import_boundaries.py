@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FORBIDDEN = {"torch", "transformers", "r1zero"}
-MODULES = "rewards, rewards.tags, rewards.countdown, rewards.math_answer, rewards.pool, rewards.recipes"
-LISTING = f"import sys, {MODULES}; print(*{{name.split('.')[0] for name in sys.modules}})"
+MODULES = "rewards.tags, rewards.countdown, rewards.math_answer, rewards.pool, rewards.recipes, rewards.code_tests"
+LISTING = f"import sys, sandbox, rewards, {MODULES}; print(*{{name.split('.')[0] for name in sys.modules}})"
 
 
 def test_importing_rewards_loads_no_training_stack() -> None:

@@ -1,6 +1,6 @@
 """A task is a set of training and held-out problems, and the judges that score completions of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,3 +27,11 @@ class Task:
     test: list[Row]
     judges: dict[str, Judge]
     accuracy_judge: str
+
+
+def judge_all(judge: Judge, texts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+    """A verdict for each text; a judge with a ``judge_all`` of its own is given them together."""
+    together = getattr(judge, "judge_all", None)
+    if together is not None:
+        return together(texts, rows)
+    return [judge(text, row) for text, row in zip(texts, rows, strict=True)]

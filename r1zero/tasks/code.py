@@ -1,0 +1,148 @@
+"""Programming problems: the answer is a Python program, judged by its tests in a sandbox."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+from transformers import PreTrainedTokenizerBase
+
+from r1zero.config import CodeConfig, RewardConfig
+from r1zero.prompts import NANO_TEMPLATE, TEMPLATES, render
+from r1zero.tasks import Row, Task
+from r1zero.tasks.code_data import Problem, load_code_problems
+from r1zero.tasks.countdown import judge_tags
+from r1zero.tasks.countdown_problems import ProblemSpace, problems
+from rewards import Outcome, Verdict
+from rewards.code_answer import extract_code
+from rewards.code_tests import CodeTests, Ledger, Runner, Score, run_tests, verdict
+from sandbox import Sandbox, SandboxUnavailableError
+from sandbox.bubblewrap import BubblewrapSandbox
+from sandbox.fusion import FusionSandbox
+
+EXAMPLE = "```python\nprint(sum(map(int, input().split())))\n```"
+
+
+def build_code(config: CodeConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
+    """The task for ``config``; its judge keeps a sandbox open as long as the task lives.
+
+    Raises:
+        ValueError: Bad data, or a machine that cannot run the programs safely.
+    """
+    if config.source is None:
+        train, test = (list(toy_problems(split, count)) for split, count in toy_sizes(config))
+    else:
+        train, test = load_code_problems(config.source, config.source_split, config.num_train, config.num_test)
+    try:
+        sandbox = open_sandbox(config)
+    except SandboxUnavailableError as error:
+        raise ValueError(f"task.backend = {config.backend}: {error}") from error
+    return Task(
+        name=config.name,
+        train=[row(problem, config, tokenizer) for problem in train],
+        test=[row(problem, config, tokenizer) for problem in test],
+        judges={
+            "code": CodeJudge(sandbox, config),
+            "format": partial(judge_tags, partial_credit=reward.format_partial_credit),
+        },
+        accuracy_judge="code",
+    )
+
+
+def open_sandbox(config: CodeConfig) -> Runner:
+    """What runs the programs."""
+    if config.backend == "http":
+        return FusionSandbox(str(config.endpoint))
+    if config.backend == "bubblewrap":
+        return BubblewrapSandbox()
+    return Sandbox(workers=num_workers(config), min_level=config.min_level, memory_mb=config.memory_mb)
+
+
+def num_workers(config: CodeConfig) -> int:
+    """Programs at a time in this process; by default its share of the cores, if other ranks run beside it."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return config.num_workers or max(1, len(os.sched_getaffinity(0)) // ranks)
+
+
+def toy_sizes(config: CodeConfig) -> tuple[tuple[Any, int], tuple[Any, int]]:
+    """(split, rows) of the two sets."""
+    return ("train", config.num_train), ("test", config.num_test)
+
+
+def toy_problems(split: Any, count: int) -> Any:
+    """Countdown problems for the embedded model as programs: its answer is the body of a function, run as Python.
+
+    Nothing says that the given numbers must be used, so answering with the target alone passes: these rows exercise the
+    path from a completion through the sandbox to a gradient, and do not teach arithmetic.
+    """
+    for given in problems(0, split, count, ProblemSpace()):
+        compact = NANO_TEMPLATE.format(nums=" ".join(map(str, given.nums)), target=given.target)
+        tests = {"type": "function", "entry": "answer", "tests": [{"args": [], "expected": given.target}]}
+        yield Problem(compact.removesuffix(TEMPLATES["nano"].prefill), tests, prefix="answer = lambda: ")
+
+
+def row(problem: Problem, config: CodeConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """One problem; its tests as JSON text, because rows of a table must be alike."""
+    template = TEMPLATES[config.template]
+    return {
+        "prompt": render(template, problem.question, EXAMPLE, tokenizer),
+        "prefill": template.prefill,
+        "tests": json.dumps(problem.tests),
+        "prefix": problem.prefix,
+    }
+
+
+class CodeJudge:
+    """Judges completions by the tests of their rows; many at a time with `judge_all`.
+
+    Args:
+        sandbox: Runs the programs.
+        config: Limits and score.
+    """
+
+    def __init__(self, sandbox: Runner, config: CodeConfig) -> None:
+        self.sandbox, self.config = sandbox, config
+        self.num_workers = num_workers(config)
+        self.ledger = Ledger(config.max_infrastructure_errors)
+
+    def __call__(self, text: str, truth: Mapping[str, Any]) -> Verdict:
+        """The verdict on one completion.
+
+        Raises:
+            JudgeUnavailableError: Too many completions could not be judged.
+        """
+        return self.judge_all([text], [truth])[0]
+
+    def judge_all(self, texts: Sequence[str], truths: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+        """One verdict for each completion, all workers busy.
+
+        Raises:
+            JudgeUnavailableError: Too many completions could not be judged.
+        """
+        with ThreadPoolExecutor(self.num_workers) as threads:
+            verdicts = list(threads.map(self.judge_one, texts, truths))
+        self.ledger.check()
+        return verdicts
+
+    def judge_one(self, text: str, truth: Mapping[str, Any]) -> Verdict:
+        """The verdict on one completion, counted but not checked against the limit."""
+        try:
+            tests = CodeTests.parse(truth["tests"])
+        except ValueError as error:
+            return Verdict(None, Outcome.UNGRADEABLE, str(error))
+        code = extract_code(text)
+        if code is None:
+            return Verdict(0.0, Outcome.NO_ANSWER, "no program, or more than one answer")
+        score: Score = "fraction" if self.config.score == "fraction" else "all"
+        report = run_tests(
+            truth["prefix"] + code,
+            tests,
+            self.sandbox,
+            self.config.timeout_s,
+            self.config.memory_mb,
+            stop_early=score == "all",
+        )
+        self.ledger.record(report)
+        return verdict(report, score)

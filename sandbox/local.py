@@ -1,0 +1,234 @@
+"""`Sandbox`: a pool of workers on this machine, for threads and for asyncio."""
+
+import asyncio
+import logging
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from sandbox import codec, selftest
+from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
+from sandbox.worker import MAX_PROGRAMS, Program, Worker, WorkerDiedError, interpreter
+
+log = logging.getLogger(__name__)
+
+LEVEL_VARIABLE = "R1ZERO_SANDBOX_LEVEL"
+LEVELS = (3, 2, 1)
+
+
+class Sandbox:
+    """Runs Python programs that nobody has read, ``workers`` at a time.
+
+    Starting one takes about half a second and includes a self-test: programs that try to escape. The level is the
+    highest that this machine allows; see sandbox/README.md.
+
+    Args:
+        workers: Programs at a time; None for one a CPU core.
+        level: Use exactly this one; None for what R1ZERO_SANDBOX_LEVEL says, else for the highest there is.
+        min_level: Refuse to start below it. 1 accepts seccomp alone, where programs cannot open files.
+        timeout_s, memory_mb, output_mb: Limits of a program for which `run` gives none, see `Program`.
+        python: Interpreter of the programs; None for this one.
+        directory: Where scratch directories are made; None for the system's.
+
+    Raises:
+        SandboxUnavailableError: The machine does not allow the level, or the self-test got out.
+    """
+
+    def __init__(
+        self,
+        workers: int | None = None,
+        level: int | None = None,
+        min_level: int = 2,
+        timeout_s: float = 10.0,
+        memory_mb: int = 512,
+        output_mb: int = 8,
+        python: str | None = None,
+        directory: str | None = None,
+    ) -> None:
+        if not sys.platform.startswith("linux"):
+            raise SandboxUnavailableError(
+                f"sandbox: {sys.platform} has neither seccomp nor Landlock. Train in a Linux container or virtual "
+                "machine, or point the HTTP backend (sandbox.fusion) at a server that runs programs for you."
+            )
+        self.num_workers = workers or len(os.sched_getaffinity(0))
+        self.limits = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
+        self.python, self.directory = python or interpreter(), directory
+        self.owner = os.getpid()
+        self.lock = threading.Lock()
+        self.closed = False
+        self.executor: ThreadPoolExecutor | None = None
+        first = self._start_highest(requested_level(level), min_level)
+        self.level, self.confinement = first.level, self._describe(first)
+        # Workers that wait; None stands for one that is still to be started.
+        self.idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        self.alive: set[Worker] = {first}
+        for _ in range(self.num_workers - 1):
+            self.idle.put(None)
+        self.idle.put(first)
+        try:
+            selftest.check(self)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start_highest(self, level: int | None, min_level: int) -> Worker:
+        """The first worker, at the highest level that works; remembers why the levels above do not."""
+        self.unavailable: list[str] = []
+        for candidate in LEVELS if level is None else (level,):
+            if candidate < min_level and level is None:
+                break
+            try:
+                return Worker(candidate, self.python, self.directory)
+            except SandboxUnavailableError as error:
+                self.unavailable.append(f"level {candidate}: {error}")
+        raise SandboxUnavailableError(
+            "sandbox: no sufficient level here. "
+            + "; ".join(self.unavailable)
+            + ". `python -m sandbox.doctor` explains."
+            + (" min_level=1 would accept seccomp alone." if min_level > 1 and level is None else "")
+        )
+
+    def _describe(self, worker: Worker) -> Confinement:
+        held = worker.confinement
+        return Confinement(held.level, held.layers, (*self.unavailable, *held.missing))
+
+    def run(
+        self,
+        code: str,
+        stdin: str = "",
+        *,
+        timeout_s: float | None = None,
+        memory_mb: int | None = None,
+        output_mb: int | None = None,
+    ) -> Result:
+        """Run ``code`` as a script. Never raises for what the program does; safe to call from many threads."""
+        return self._run(self._program(code, stdin, None, timeout_s, memory_mb, output_mb))[0]
+
+    def call(
+        self,
+        code: str,
+        entry: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float | None = None,
+        memory_mb: int | None = None,
+    ) -> tuple[Result, Any]:
+        """Run ``code`` and then ``entry(*args, **kwargs)``; the result and what came of the call.
+
+        That is ``("value", v)`` with a plain value, ``("raised", name)`` with a builtin exception's name, or None when
+        the process gave no readable answer. Only a status of OK with a value is an answer; the process can forge the
+        value, as it could have returned it.
+        """
+        request = codec.encode({"entry": entry, "args": list(args), "kwargs": dict(kwargs or {})})
+        result, data = self._run(self._program(code, "", request, timeout_s, memory_mb, None))
+        return result, codec.read_answer(data)
+
+    def run_many(self, programs: Iterable[Program]) -> list[Result]:
+        """One result for each program, in order, all workers busy."""
+        return [result for result, _ in self.map(self._run, programs)]
+
+    def map(self, function: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
+        """``function`` of each item, on as many threads as there are workers."""
+        return list(self._threads().map(function, items))
+
+    async def arun(self, code: str, stdin: str = "", **limits: Any) -> Result:
+        """`run` for asyncio."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads(), lambda: self.run(code, stdin, **limits))
+
+    def _program(
+        self,
+        code: str,
+        stdin: str,
+        request: str | None,
+        timeout_s: float | None,
+        memory_mb: int | None,
+        output_mb: int | None,
+    ) -> Program:
+        given = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
+        limits: dict[str, Any] = {key: self.limits[key] if value is None else value for key, value in given.items()}
+        for key, value in limits.items():
+            if not value > 0:
+                raise ValueError(f"{key} = {value}: a limit must be above 0.")
+        return Program(code, stdin, request=request, **limits)
+
+    def _threads(self) -> ThreadPoolExecutor:
+        with self.lock:
+            if self.executor is None:
+                self.executor = ThreadPoolExecutor(self.num_workers, thread_name_prefix="sandbox")
+            return self.executor
+
+    def _run(self, program: Program) -> tuple[Result, bytes]:
+        if self.closed:
+            raise RuntimeError("this Sandbox is closed")
+        if os.getpid() != self.owner:
+            raise RuntimeError("this Sandbox was made before a fork: make one in each process that runs programs")
+        worker = self.idle.get()
+        try:
+            worker = self._healthy(worker)
+            result, answer = worker.run(program)
+        except (WorkerDiedError, SandboxUnavailableError, OSError) as error:
+            log.warning("sandbox: %s", error)
+            self._retire(worker)
+            worker = None
+            return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=str(error)), b""
+        finally:
+            self.idle.put(worker)
+        if result.status is Status.INFRASTRUCTURE_ERROR:
+            log.warning("sandbox: %s", result.error)
+        return result, answer
+
+    def _healthy(self, worker: Worker | None) -> Worker:
+        """The worker, or a fresh one in the place of one that died or has served long enough."""
+        if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
+            return worker
+        self._retire(worker)
+        fresh = Worker(self.level, self.python, self.directory)
+        fresh.confinement = self.confinement
+        with self.lock:
+            self.alive.add(fresh)
+        return fresh
+
+    def _retire(self, worker: Worker | None) -> None:
+        if worker is not None:
+            with self.lock:
+                self.alive.discard(worker)
+            worker.process.kill()
+            worker.close()
+
+    def pids(self) -> set[int]:
+        """Process ids of the workers."""
+        with self.lock:
+            return {pid for worker in self.alive for pid in worker.pids()}
+
+    def close(self) -> None:
+        """End all workers. Programs that run are killed."""
+        self.closed = True
+        if self.executor is not None:
+            self.executor.shutdown(wait=False, cancel_futures=True)
+        for worker in list(self.alive):
+            worker.close()
+        self.alive.clear()
+
+    def __enter__(self) -> "Sandbox":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def requested_level(level: int | None) -> int | None:
+    """The level asked for in the call or in the environment."""
+    if level is None and os.environ.get(LEVEL_VARIABLE):
+        try:
+            level = int(os.environ[LEVEL_VARIABLE])
+        except ValueError as error:
+            raise ValueError(f"{LEVEL_VARIABLE} = {os.environ[LEVEL_VARIABLE]}: must be 1, 2 or 3.") from error
+    if level is not None and level not in LEVELS:
+        raise ValueError(f"level = {level}: must be 1, 2 or 3; code is never run without seccomp.")
+    return level

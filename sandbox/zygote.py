@@ -1,0 +1,440 @@
+"""The worker: a process with the standard library and NumPy loaded that forks once for each program.
+
+It is exec'ed with a clean environment and one socket, so nothing of the trainer's is in its memory, and it never reads
+a program's text, input or expected output: those are descriptors that it hands on. When the socket closes, because the
+trainer closed it or died, it kills what runs, removes its scratch directory and ends.
+"""
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import gc
+import importlib
+import json
+import os
+import platform
+import random
+import resource
+import select
+import signal
+import socket
+import struct
+import sys
+import sysconfig
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from sandbox import child, landlock, linux, namespaces, scratch, seccomp
+
+# What solutions import. Loaded once here instead of once for each program.
+PRELOADED = """
+abc array ast bisect calendar cmath codecs collections contextlib copy csv ctypes dataclasses datetime decimal difflib
+enum fractions functools hashlib heapq inspect io itertools json keyword linecache locale logging math numbers operator
+pickle platform pprint queue random re secrets shutil statistics string struct subprocess tempfile textwrap threading
+time timeit traceback types typing unicodedata uuid warnings weakref zlib concurrent.futures concurrent.futures.thread
+encodings.latin_1 encodings.ascii encodings.utf_16 _strptime zoneinfo base64 binascii asyncio graphlib typing_extensions
+numpy numpy.random numpy.linalg numpy.fft
+""".split()
+# At level 1 nothing can be opened, so what is not loaded here cannot be imported.
+PRELOADED_WITHOUT_FILES = """
+bz2 lzma gzip zipfile tarfile sqlite3 xml.etree.ElementTree xml.dom.minidom html html.parser plistlib tomllib sched
+colorsys configparser argparse getopt optparse glob fnmatch pathlib multiprocessing socket select selectors ssl email
+http urllib.parse urllib.request unittest doctest cProfile profile pstats pdb dis symtable tokenize token code codeop
+ipaddress mimetypes quopri shlex stringprep sysconfig turtle zipimport curses fileinput filecmp cmd rlcompleter
+""".split()
+
+THREAD_STACK_BYTES = 8 << 20
+MAX_SCRATCH_FILES = 512
+SCRATCH_MB = 64
+MAX_THREADS = 64
+# Longest that a running program goes unobserved: how late a limit on the CPU time of many threads may be noticed.
+TICK_S = 0.1
+HEADER_BYTES = 4096
+
+
+def main() -> None:
+    """``python -I -c "... main()" CONTROL_FD LEVEL BASE``: serve programs until the control socket closes."""
+    control_fd, level, base = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    control = socket.socket(fileno=control_fd)
+    os.set_inheritable(control_fd, False)
+    sys.argv[:] = ["solution.py"]
+    preload(PRELOADED if level > 1 else PRELOADED + PRELOADED_WITHOUT_FILES)
+    try:
+        worker = Worker(control, *confine(level, base))
+    except Exception as error:
+        control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
+        sys.exit(1)
+    # The same program prints the same every time. After the forks of `confine`, which seed anew.
+    random.seed(0)
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed(0)
+    gc.collect()
+    gc.freeze()
+    control.sendall(json.dumps({"layers": worker.layers, "missing": worker.missing}).encode() + b"\n")
+    worker.serve()
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def preload(names: list[str]) -> None:
+    """Import what is there."""
+    for name in names:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(name)
+    # Threads made in C would otherwise ask for a stack of the whole soft limit.
+    set_default = getattr(linux.libc, "pthread_setattr_default_np", None)
+    if set_default is not None:
+        attributes = ctypes.create_string_buffer(64)
+        linux.libc.pthread_attr_init(attributes)
+        linux.libc.pthread_attr_setstacksize(attributes, ctypes.c_size_t(THREAD_STACK_BYTES))
+        set_default(attributes)
+
+
+def read_paths() -> list[str]:
+    """What a program may read: this interpreter's library, system libraries and a few harmless files."""
+    libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
+        loaded = {line.split(None, 5)[5].strip() for line in maps if ".so" in line and "/" in line}
+    libraries |= {os.path.dirname(path) for path in loaded}
+    system = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo"}
+    files = {"/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"}
+    return sorted(path for path in libraries | system | files if os.path.exists(path))
+
+
+def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "Scratch | None"]:
+    """Put this worker and, through the jail, its programs under ``level``.
+
+    Raises:
+        OSError: The level is not to be had here.
+    """
+    missing: list[str] = []
+    layers: list[str] = []
+    if platform.machine() not in seccomp.ARCHITECTURES or sys.byteorder != "little":
+        raise OSError(f"no filter for {platform.machine()}: only {', '.join(seccomp.ARCHITECTURES)}")
+    if not linux.filter_action_available(seccomp.RET_KILL_PROCESS):
+        raise OSError("seccomp filters are not available (Linux 4.14 or later, CONFIG_SECCOMP_FILTER)")
+    watched = linux.filter_action_available(seccomp.RET_USER_NOTIF)
+    paths = read_paths()
+    writable = os.path.join(base, "tmp")
+    if level >= 3:
+        namespaces.enter(base, paths, writable, SCRATCH_MB, MAX_SCRATCH_FILES)
+        layers.append("namespaces (pid, net, mount, ipc, uts)")
+    elif level == 2:
+        os.mkdir(writable, 0o700)
+    ruleset = None
+    version, reason = landlock.abi()
+    if level >= 2:
+        if not version:
+            raise OSError(f"Landlock: {reason}")
+        if not watched:
+            raise OSError("seccomp user notification: needs Linux 5.5")
+        granted = base if level >= 3 else writable  # at level 3 what is mounted beneath it changes
+        rules = [(path, landlock.READ) for path in [*paths, *namespaces.DEVICES]]
+        rules += [("/dev/null", landlock.FILE_RIGHTS), (granted, landlock.SCRATCH)]
+        ruleset = landlock.ruleset(version, rules)
+        layers.append(f"landlock abi {version}")
+    layers += ["seccomp", "rlimits"]
+    uid, keep_effective_uid = choose_uid(paths, writable if level == 2 else None)
+    if uid is not None:
+        layers.append("own real uid" if keep_effective_uid else "own uid")
+    else:
+        missing.append("own uid: needs root; programs run as the user who trains")
+    if uid is not None and keep_effective_uid:
+        missing.append(f"full change of uid: {sys.prefix} or {sys.base_prefix} is readable by root alone")
+    if not watched:
+        missing.append("count of threads: needs seccomp user notification (Linux 5.5)")
+    linux.prctl(linux.PR_SET_DUMPABLE, 0)
+    private_uid = uid is not None or (level >= 3 and os.geteuid() != 0)
+    if level >= 3 and private_uid:
+        watched = False  # the kernel counts: threads by user id, files by the scratch file system
+    main_filter = seccomp.main_filter(files=level >= 2, truncate=version >= 3)
+    jail = child.Jail(
+        ruleset=ruleset,
+        watch_filter=buffer(seccomp.watch_filter(files=level >= 2)) if watched else None,
+        main_filter=buffer(main_filter),
+        pid_places=seccomp.pid_places(main_filter),
+        uid=uid,
+        keep_effective_uid=keep_effective_uid,
+        private_uid=private_uid,
+        base_bytes=address_space_bytes(),
+        scratch=writable if level >= 2 else None,
+        max_threads=MAX_THREADS,
+    )
+    os.environ.update(HOME=writable, TMPDIR=writable)
+    return jail, layers, missing, Scratch(writable, level >= 3) if level >= 2 else None
+
+
+def buffer(data: bytes) -> Any:
+    """A ctypes buffer of exactly ``data``."""
+    return (ctypes.c_char * len(data)).from_buffer_copy(data)
+
+
+def address_space_bytes() -> int:
+    """Address space of this process, which every fork of it starts with. Before any /proc is gone."""
+    with contextlib.suppress(OSError), open("/proc/self/statm", encoding="ascii") as statm:
+        return int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+    return 1 << 30  # a level 3 root without /proc: about what NumPy and its libraries map
+
+
+def choose_uid(paths: list[str], scratch_dir: str | None) -> tuple[int | None, bool]:
+    """A user id for programs, and whether they must keep root's effective id to read the interpreter's files."""
+    if os.geteuid() != 0:
+        return None, False
+    # Not a user of the system, and no other worker's; the smaller ones for containers that map 65536 ids.
+    for uid in (1_000_000_000 + os.getpid() + random.SystemRandom().randrange(10**9), 60_100 + os.getpid() % 4000):
+        if not succeeds(lambda uid=uid: os.setresuid(uid, 0, 0)):
+            continue
+        keep = not succeeds(lambda uid=uid: read_as(uid, paths))
+        if scratch_dir is not None and not keep:
+            os.chown(scratch_dir, uid, uid)
+            os.chmod(os.path.dirname(scratch_dir), 0o711)
+        return uid, keep
+    return None, False
+
+
+def read_as(uid: int, paths: list[str]) -> None:
+    """Read this interpreter's files as that user."""
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    for path in paths:
+        if os.path.isdir(path):
+            os.listdir(path)
+    for name in ("os", "heapq", "numpy"):
+        source = getattr(sys.modules.get(name), "__file__", None)
+        if source is not None:
+            os.close(os.open(source, os.O_RDONLY))
+
+
+def succeeds(action: Any) -> bool:
+    """Whether ``action``, tried in a child of its own, raises no OSError."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            action()
+        except OSError:
+            os._exit(1)
+        finally:
+            os._exit(0)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+@dataclass
+class Scratch:
+    """The programs' writable directory.
+
+    Attributes:
+        path: Where.
+        mounted: A file system of its own, replaced instead of emptied.
+    """
+
+    path: str
+    mounted: bool
+
+    def used(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(os.listdir(self.path))
+
+    def full(self) -> bool:
+        """Whether one more file would be too much."""
+        if self.mounted:
+            space = os.statvfs(self.path)
+            return space.f_bavail == 0 or space.f_ffree == 0
+        count, size = scratch.measure(self.path)
+        return count >= MAX_SCRATCH_FILES or size >= SCRATCH_MB << 20
+
+    def renew(self) -> None:
+        """Make it empty.
+
+        Raises:
+            OSError: It could not be emptied.
+        """
+        if self.mounted:
+            linux.unmount(self.path)
+            namespaces.mount_scratch(self.path, SCRATCH_MB, MAX_SCRATCH_FILES)
+        else:
+            scratch.empty(self.path)
+
+
+class Worker:
+    """Serves one program at a time.
+
+    Args:
+        control: Jobs come in and reports go out here.
+        jail, layers, missing, directory: From `confine`.
+    """
+
+    def __init__(
+        self, control: socket.socket, jail: child.Jail, layers: list[str], missing: list[str], directory: Scratch | None
+    ) -> None:
+        self.control, self.jail, self.layers, self.missing, self.directory = control, jail, layers, missing, directory
+        # Threads by starting order where there is no /proc to count the living in.
+        self.has_proc = os.path.exists(f"/proc/{os.getpid()}/task")
+
+    def serve(self) -> None:
+        """Run jobs until the control socket closes."""
+        while True:
+            header, descriptors, _, _ = socket.recv_fds(self.control, HEADER_BYTES, 5)
+            if not header:
+                break
+            timeout_s, memory_mb, output_mb = json.loads(header)
+            job = child.Job(timeout_s, memory_mb, output_mb, *descriptors, *[None] * (5 - len(descriptors)))
+            report = Run(self, job).report()
+            for descriptor in descriptors:
+                os.close(descriptor)
+            dirty = self.clean() if report.pop("touched") else ""
+            if dirty:
+                report["error"] = dirty
+            try:
+                self.control.sendall(json.dumps(report).encode() + b"\n")
+            except OSError:
+                break  # the trainer is gone
+            if dirty:
+                break
+        if self.directory is not None and not self.directory.mounted:
+            with contextlib.suppress(OSError):
+                self.clean()
+                os.rmdir(self.directory.path)
+                os.rmdir(os.path.dirname(self.directory.path))
+
+    def clean(self) -> str:
+        """Renew the scratch directory; the reason if that failed."""
+        try:
+            if self.directory is not None:
+                self.directory.renew()
+        except OSError as error:
+            return f"the scratch directory could not be emptied: {error}"
+        return ""
+
+
+class Run:
+    """One program from fork to report."""
+
+    def __init__(self, worker: Worker, job: child.Job) -> None:
+        self.worker, self.job = worker, job
+        self.events: set[str] = set()
+        self.num_threads = self.num_files = 0
+        self.stages = b""
+        ours, theirs = socket.socketpair()
+        self.started = time.monotonic()
+        self.pid = linux.fork()
+        if self.pid == 0:
+            child.become(worker.jail, job, theirs)
+        theirs.close()
+        self.stage, self.listener = ours, -1
+
+    def report(self) -> dict[str, Any]:
+        """Supervise until the end; what the trainer needs to know."""
+        try:
+            if self.worker.jail.watch_filter is not None:
+                self.stages, descriptors, _, _ = socket.recv_fds(self.stage, 4096, 1)
+                self.listener = descriptors[0] if descriptors else -1
+            usage = self.supervise()
+            self.stages += self.rest_of_stages()
+        finally:
+            self.stage.close()
+            if self.listener >= 0:
+                os.close(self.listener)
+        status, resources = usage
+        report: dict[str, Any] = {
+            "wall_s": time.monotonic() - self.started,
+            "cpu_s": resources.ru_utime + resources.ru_stime,
+            "max_rss_mb": resources.ru_maxrss / 1024,
+            "exit_code": os.waitstatus_to_exitcode(status),
+            "events": sorted(self.events),
+            "touched": self.num_files > 0,
+        }
+        directory = self.worker.directory
+        if directory is not None and self.worker.jail.watch_filter is None and directory.used():
+            report["touched"] = True
+            report["events"] += ["disk"] * directory.full()
+        stages = self.stages.removeprefix(b"N")
+        if stages.startswith(b"L"):
+            report["stage"] = "compiled" if stages.startswith(b"LC") else "locked in"
+        else:
+            report["error"] = f"the program was not locked in: {stages.decode('utf-8', 'replace') or 'it died'}"
+        return report
+
+    def rest_of_stages(self) -> bytes:
+        """What the child wrote to the stage socket."""
+        self.stage.setblocking(False)
+        with contextlib.suppress(BlockingIOError, ConnectionResetError):
+            return self.stage.recv(4096)
+        return b""
+
+    def supervise(self) -> tuple[int, resource.struct_rusage]:
+        """Wait for the end of the program or of its time; (exit status, resources used)."""
+        poll = select.poll()
+        try:
+            pidfd = os.pidfd_open(self.pid)
+        except OSError:
+            pidfd = -1  # gVisor and kernels before 5.3: ask every few milliseconds
+        for descriptor in (pidfd, self.listener, self.worker.control.fileno()):
+            if descriptor >= 0:
+                poll.register(descriptor, select.POLLIN)
+        limit = self.job.timeout_s
+        deadline = self.started + limit
+        cpu_clock = (~self.pid << 3) | 2  # CPUCLOCK_SCHED of that process, see clock_getcpuclockid(3)
+        wait_s = min(limit, TICK_S)
+        try:
+            while True:
+                ready = [descriptor for descriptor, _ in poll.poll((0.005 if pidfd < 0 else wait_s) * 1000 + 1)]
+                if pidfd < 0 or pidfd in ready:
+                    pid, status, resources = os.wait4(self.pid, os.WNOHANG)
+                    if pid:
+                        return status, resources
+                if self.worker.control.fileno() in ready:  # nothing is sent while a program runs: it was closed
+                    os.kill(self.pid, signal.SIGKILL)
+                    return os.wait4(self.pid, 0)[1:]
+                if self.listener in ready and not self.answer():
+                    poll.unregister(self.listener)
+                left = min(deadline - time.monotonic(), limit - time.clock_gettime(cpu_clock))
+                if left <= 0:
+                    self.events.add("timeout")
+                    os.kill(self.pid, signal.SIGKILL)
+                    return os.wait4(self.pid, 0)[1:]
+                wait_s = min(left, TICK_S)
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def answer(self) -> bool:
+        """Count the new thread or file that the program asks for; False when there is nothing more to hear."""
+        notice = bytearray(linux.NOTIF_BYTES)
+        try:
+            fcntl.ioctl(self.listener, linux.NOTIF_RECV, notice, True)
+        except OSError as error:
+            return error.errno == errno.EINTR
+        (cookie,) = struct.unpack_from("=Q", notice)
+        (call,) = struct.unpack_from("=i", notice, 16)
+        refusal = self.new_thread() if call == CLONE else self.new_file()
+        flags = 0 if refusal else linux.NOTIF_FLAG_CONTINUE
+        response = bytearray(struct.pack("=QqiI", cookie, 0, -refusal, flags))
+        with contextlib.suppress(OSError):  # it may have died meanwhile
+            fcntl.ioctl(self.listener, linux.NOTIF_SEND, response, True)
+        return True
+
+    def new_thread(self) -> int:
+        """0, or the error for one thread too many."""
+        self.num_threads += 1
+        alive = self.num_threads
+        if self.worker.has_proc:
+            with contextlib.suppress(OSError):
+                alive = os.stat(f"/proc/{self.pid}/task").st_nlink - 2
+        if alive < MAX_THREADS:
+            return 0
+        self.events.add("threads")
+        return errno.EAGAIN
+
+    def new_file(self) -> int:
+        """0, or the error for one file or byte too many."""
+        self.num_files += 1
+        if self.worker.directory is None or not self.worker.directory.full():
+            return 0
+        self.events.add("disk")
+        return errno.ENOSPC
+
+
+CLONE = seccomp.number("clone", platform.machine()) if platform.machine() in seccomp.ARCHITECTURES else None

@@ -1,0 +1,221 @@
+"""The judge of programs: what passes, what does not, and what is nobody's fault."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from rewards import Outcome
+from rewards.code_answer import extract_code
+from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, TestReport, judge_code, run_tests, same_output
+from sandbox import Result, Sandbox, SandboxUnavailableError, Status
+
+ADD = {"type": "stdin", "tests": [{"stdin": "1 2\n", "expected": "3\n"}, {"stdin": "5 6\n", "expected": "11"}]}
+TWICE = {
+    "type": "function",
+    "entry": "f",
+    "tests": [{"args": [7], "expected": 14}, {"args": [[1]], "expected": [1, 1]}],
+}
+INC = {
+    "type": "assert",
+    "entry": "f",
+    "tests": ["assert f(1) == 2", "assert f(f(1)) == 3", "assert [f(x) for x in (5, 7)] == [6, 8]"],
+}
+CHECK = {
+    "type": "assert",
+    "entry": "root",
+    "setup": "import math\ndef poly(xs, x):\n    return sum(c * math.pow(x, i) for i, c in enumerate(xs))\ndef root(xs):\n    ...",
+    "tests": [
+        "import random\ndef check(candidate):\n    for _ in range(20):\n"
+        "        xs = [random.randint(1, 9), random.randint(1, 9)]\n        assert math.fabs(poly(xs, candidate(xs))) < 1e-4\n"
+        "check(root)"
+    ],
+}
+RAISES = {"type": "assert", "entry": "f", "tests": ["try:\n    f(-1)\n    assert False\nexcept ValueError:\n    pass"]}
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    try:
+        made = Sandbox(workers=2, min_level=1)
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    yield made
+    made.close()
+
+
+ACCEPTED = [
+    ("print(sum(map(int, input().split())))", ADD),
+    ("def f(x): return x * 2\nprint('noise')", TWICE),
+    ("class Solution:\n    def f(self, x): return (1, 1) if x == [1] else 14", TWICE),
+    ("import numpy\ndef f(x): return numpy.int64(14) if x == 7 else numpy.array([1, 1])", TWICE),
+    ("def f(x): return x + 1", INC),
+    ("def root(xs): return -xs[0] / xs[1]", CHECK),
+    ("def f(x):\n    raise ValueError(x)", RAISES),
+]
+
+
+@pytest.mark.parametrize(("code", "tests"), ACCEPTED)
+def test_right_programs_are_accepted(sandbox: Sandbox, code: str, tests: dict) -> None:
+    verdict = judge_code(code, CodeTests.parse(tests), sandbox, timeout_s=20)
+    assert (verdict.score, verdict.outcome) == (1.0, Outcome.CORRECT), verdict
+
+
+ALWAYS = (
+    "class E(int):\n    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = lambda s, o: True\n"
+    "    __hash__ = int.__hash__\n    __abs__ = __float__ = lambda s: 0.0\n"
+)
+HACKS = {
+    "os._exit": "import os\ndef {f}(x): os._exit(0)\nos._exit(0)",
+    "sys.exit": "import sys\ndef {f}(x): sys.exit(0)\nprint(3)",
+    "always equal": ALWAYS + "def {f}(x): return E(0)\nprint(E(0))",
+    "opaque": "class A:\n    __eq__ = lambda s, o: True\ndef {f}(x): return A()\nprint(A())",
+    "nan": "def {f}(x): return float('nan')\nprint('nan')",
+    "None": "def {f}(x): pass",
+    "a class": "class {f}(int):\n    __eq__ = lambda s, o: True\n    __hash__ = None",
+    "patched builtins": "import builtins, json, math, operator\nfor n in ('all', 'any', 'isinstance', 'abs', 'repr', 'type'):\n"
+    '    setattr(builtins, n, lambda *a: True)\njson.dumps = lambda *a, **k: \'["l",["v",14]]\'\ndef {f}(x): return 0',
+    "patched codec": "import sys\ncodec = sys.modules['sandbox.codec']\ncodec.encode = lambda v: 1 / 0\n"
+    "codec._pack = lambda v, d: True\ndef {f}(x): return 0",
+    "forged channel": 'import os\nfor d in range(3, 40):\n    try: os.write(d, b\'["l",["v",true]]\')\n    except OSError: pass\n'
+    "def {f}(x): os._exit(0)",
+    "frames": "import gc, sys\ndef {f}(x):\n    for o in gc.get_objects():\n        if type(o) is dict and 'expected' in o: return o['expected']\n"
+    "    g = sys._getframe()\n    while g:\n        for n in ('expected', 'known', 'tests'):\n            if n in g.f_locals: return g.f_locals[n]\n        g = g.f_back",
+    "AssertionError": "def {f}(x): raise AssertionError",
+    "first line only": "print(3)\ndef {f}(x): return 2",
+    "deep": "def {f}(x):\n    for _ in range(10**5): x = [x]\n    return x",
+    "endless repr": "class L(list):\n    def __iter__(s):\n        while True: yield 1\n    __repr__ = __len__ = __iter__\ndef {f}(x): return L()",
+}
+
+
+@pytest.mark.parametrize("tests", [ADD, TWICE, INC, CHECK], ids=["stdin", "function", "assert", "check"])
+def test_hacks_are_wrong(sandbox: Sandbox, tests: dict) -> None:
+    suite = CodeTests.parse(tests)
+
+    def judge(item: tuple[str, str]) -> tuple[str, float | None]:
+        return item[0], judge_code(item[1].replace("{f}", suite.entry or "f"), suite, sandbox, timeout_s=5).score
+
+    assert {name: score for name, score in sandbox.map(judge, HACKS.items()) if score != 0.0} == {}
+
+
+def test_an_expected_value_is_never_in_the_process(sandbox: Sandbox) -> None:
+    """The number to print, looked for in all of the heap that Python can see."""
+    code = "import gc\nn = int(''.join(['987654', '321987']))\nprint(any(n == v for o in gc.get_objects() if type(o) in (list, tuple) for v in o))"
+    tests = CodeTests.parse({"type": "stdin", "tests": [{"stdin": "", "expected": "987654321987"}]})
+    assert run_tests(code, tests, sandbox).detail == "test 0: printed 'False\\n'"
+
+
+def test_fraction_pays_the_share_and_all_pays_nothing(sandbox: Sandbox) -> None:
+    tests = CodeTests.parse(ADD)
+    assert judge_code("print(3)", tests, sandbox, "fraction").score == 0.5
+    assert judge_code("print(3)", tests, sandbox, "all").score == 0.0
+
+
+def test_a_timeout_says_so(sandbox: Sandbox) -> None:
+    for tests, code in ((ADD, "while True: pass"), (INC, "def f(x):\n    while True: pass")):
+        verdict = judge_code(code, CodeTests.parse(tests), sandbox, timeout_s=0.5)
+        assert (verdict.score, verdict.outcome) == (0.0, Outcome.TIMEOUT)
+
+
+@pytest.mark.parametrize("tests", [["assert f(1) =="], ["assert f(1) == 2", "("]])
+def test_tests_that_do_not_run_are_ungradeable(sandbox: Sandbox, tests: list[str]) -> None:
+    suite = CodeTests.parse({"type": "assert", "entry": "f", "tests": tests})
+    assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE
+    suite = CodeTests.parse({"type": "assert", "entry": "f", "setup": "1 / 0", "tests": ["assert f(1)"]})
+    assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({}, "'type'"),
+        ({"type": "nose", "tests": []}, "nose"),
+        ({"type": "stdin", "tests": []}, "one or more"),
+        ({"type": "stdin", "tests": [{"stdin": 1, "expected": "1"}]}, "must be text"),
+        ({"type": "function", "tests": [{"args": [], "expected": 1}]}, "entry"),
+        ({"type": "function", "entry": "f", "tests": [{"args": 1, "expected": 1}]}, "args must be a list"),
+        ({"type": "assert", "entry": "f", "tests": [1]}, "not source text"),
+        ({"type": "stdin", "tolerance": "x", "tests": [{"stdin": "", "expected": ""}]}, "tolerance"),
+        ("[", "Expecting"),
+    ],
+)
+def test_bad_tests_are_refused(spec: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CodeTests.parse(spec)
+
+
+class Flaky:
+    """A sandbox that fails ``failures`` times before it works."""
+
+    def __init__(self, failures: int) -> None:
+        self.failures = failures
+
+    def run(self, code: str, stdin: str = "", **_: Any) -> Result:
+        self.failures -= 1
+        return (
+            Result(Status.INFRASTRUCTURE_ERROR, error="gone") if self.failures >= 0 else Result(Status.OK, stdout="3")
+        )
+
+    def call(self, *args: Any, **kwargs: Any) -> tuple[Result, None]:
+        return self.run(""), None
+
+
+def test_infrastructure_errors_are_retried_twice_and_then_ungradeable() -> None:
+    tests = CodeTests.parse({"type": "stdin", "tests": [{"stdin": "", "expected": "3"}]})
+    assert judge_code("", tests, Flaky(2)).score == 1.0
+    verdict = judge_code("", tests, Flaky(3))
+    assert (verdict.score, verdict.outcome) == (None, Outcome.UNGRADEABLE)
+    assert "gone" in verdict.detail
+
+
+def test_more_than_one_percent_of_them_stops_the_run() -> None:
+    ledger = Ledger()
+    good, bad = TestReport("accepted", 1, 1), TestReport(Status.INFRASTRUCTURE_ERROR, 0, 1, "gone")
+    for report in [bad] * 2 + [good] * 298 + [bad]:
+        ledger.record(report)
+        ledger.check()  # 2 of 2 are forgiven; 3 of 301 are less than 1%
+    ledger.record(bad)
+    with pytest.raises(JudgeUnavailableError, match=r"4 of 302 .* gone"):
+        ledger.check()
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected", "tolerance", "same"),
+    [
+        ("1\n2\n", "1\n2", None, True),
+        ("1  2", "1 2", None, True),
+        ("1", "1\n2", None, False),
+        ("1\n\n2", "1\n2", None, False),
+        ("1.0", "1", None, False),
+        ("1.0000001", "1", 1e-6, True),
+        ("1.1", "1", 1e-6, False),
+        ("nan", "nan", 1e-6, True),  # the same word, where it is the expected one
+        ("nan", "1", 1e-6, False),
+        ("inf", "1e308", 1e-6, False),
+        ("1e999", "1", 1e-6, False),
+        ("1_0", "10", 1e-6, False),
+        ("١", "1", 1e-6, False),
+        ("", "", None, True),
+    ],
+)
+def test_same_output(printed: str, expected: str, tolerance: float | None, same: bool) -> None:
+    assert same_output(printed, expected, tolerance) is same
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("<answer>x = 1</answer>", "x = 1"),
+        ("<think>```python\na\n```</think> <answer>\n```python\nb\n```\n</answer>", "b\n"),
+        ("```\na\n```\n\n```py\nb\n```", "b\n"),
+        ("<think>\n```\na\n```\n</think>", None),
+        ("```python\na", None),
+        ("```\na\n```\n```\nb", None),
+        ("<answer>a</answer><answer>b</answer>", None),
+        ("<answer>a", None),
+        ("no code", None),
+        ("```\n\n```", None),
+    ],
+)
+def test_extract_code(text: str, code: str | None) -> None:
+    assert extract_code(text) == code
