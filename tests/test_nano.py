@@ -48,7 +48,7 @@ def test_comparisons() -> None:
 
 
 def test_the_corpus_is_unselected_and_holds_no_held_out_problem() -> None:
-    notebooks = [text for text in islice(documents(0, 0.25, 0.2), 3000) if text.startswith("Numbers")]
+    notebooks = [text for text in islice(documents(0, 0.3), 3000) if text.startswith("Numbers")]
     solved = 0
     for text in notebooks:
         nums, target = re.match(r"Numbers: ([\d ]+) Target: (\d+)", text).groups()
@@ -60,11 +60,11 @@ def test_the_corpus_is_unselected_and_holds_no_held_out_problem() -> None:
 
 
 def test_the_tokenizer_writes_every_document(tokenizer: PreTrainedTokenizerFast) -> None:
-    for text in islice(documents(1, 0.25, 0.2), 200):
+    for text in islice(documents(1, 0.3), 200):
         ids = tokenizer(text)["input_ids"]
         assert tokenizer.unk_token_id not in ids
         assert tokenizer.decode(ids, skip_special_tokens=True).split() == text.split()
-    longest = max(len(tokenizer(text)["input_ids"]) for text in islice(documents(2, 0.0, 0.0), 2000))
+    longest = max(len(tokenizer(text)["input_ids"]) for text in islice(documents(2, 0.0), 2000))
     assert longest <= tokenizer.model_max_length
 
 

@@ -1,17 +1,14 @@
 """The text that the embedded base model is pre-trained on.
 
-Three kinds of document, all written by a program:
+Two kinds of document, both written by a program and neither selected for being right:
 
-* worksheets: lines of arithmetic such as ``25 + 17 = 42``;
-* drills: two numbers, a target, and the one step that reaches it;
-* notebooks: a Countdown problem over three numbers and somebody's attempts at it, not selected for being right. Every
-  notebook has an author with habits of their own: how long they go on, whether they compare a result with the target,
-  whether they look ahead, whether they repeat themselves, how often they slip. Most authors stop early and answer with
-  whatever they wrote last; few are careful *and* persistent.
+* worksheets: lines of arithmetic such as ``17 + 25 = 42``;
+* notebooks: a Countdown problem and somebody's attempts at it. Every notebook has an author with habits of
+  their own: how long they go on, whether they compare a result with the target, whether they look ahead, how often
+  they slip. Most authors stop early and answer with whatever they wrote last; few are careful *and* persistent.
 
-A model of this text can compute, compare and finish a problem that is one step from done, but rarely solves one of
-three numbers: a base for reinforcement learning to start from. Only problems of the training split appear, so the
-held-out ones stay unseen.
+A model of this text can compute and compare but rarely solves anything: a base for reinforcement learning to start
+from. Only problems of the training split appear, so the held-out ones stay unseen.
 """
 
 import random
@@ -32,8 +29,7 @@ class Author:
     Attributes:
         persist: Goes on after a miss instead of giving up.
         check: Compares a result with the target in writing. Without the comparison a hit goes unnoticed.
-        look_ahead: Takes a second step that hits the target when there is one, instead of any.
-        remember: Tries nothing twice.
+        look_ahead: Picks the second step that lands nearest the target, instead of any.
         slip: Writes a wrong number for a result.
         trust: Answers after a hit, instead of trying on.
         finish: Writes an answer in the end, instead of stopping without one.
@@ -42,19 +38,17 @@ class Author:
     persist: float
     check: float
     look_ahead: float
-    remember: float
     slip: float
     trust: float
     finish: float
 
 
 def draw_author(rng: random.Random) -> Author:
-    """A random author. Half are impatient, most skip checks now and then, one in four looks ahead at times."""
+    """A random author. Half of them are impatient, half skip checks now and then, one in eight looks ahead."""
     return Author(
         persist=rng.choice([0.3, 0.5, 0.6, 0.8, 0.95]),
         check=rng.choice([0.3, 0.6, 0.9, 1.0]),
         look_ahead=rng.choice([0.0] * 6 + [0.5, 1.0]),
-        remember=rng.choice([0.0, 0.0, 1.0]),
         slip=rng.choice([0.0] * 7 + [0.1]),
         trust=rng.choice([0.5, 0.9, 1.0]),
         finish=rng.choice([0.7, 0.9, 1.0]),
@@ -75,9 +69,9 @@ class Step:
 
 
 def steps_from(a: int, b: int) -> list[Step]:
-    """Every step over ``a`` and ``b`` with a whole result in [1, MAX_VALUE], the larger number in front."""
+    """Every step over ``a`` and ``b`` with a whole result in [1, MAX_VALUE]."""
     big, small = max(a, b), min(a, b)
-    steps = [Step(big, "+", small, a + b), Step(big, "*", small, a * b)]
+    steps = [Step(a, "+", b, a + b), Step(a, "*", b, a * b)]
     if big > small:
         steps.append(Step(big, "-", small, big - small))
     if big % small == 0:
@@ -123,21 +117,12 @@ def draw_attempt(rng: random.Random, given: Problem, author: Author) -> Attempt:
         options = steps_from(first.value, c)
         if not options:
             continue
-        hits = [step for step in options if step.value == given.target]
-        second = rng.choice(hits if hits and rng.random() < author.look_ahead else options)
+        second = rng.choice(options)
+        if rng.random() < author.look_ahead:
+            second = min(options, key=lambda step: abs(step.value - given.target))
         if rng.random() < author.slip:
             second = slip_step(rng, second)
         return Attempt(first, second)
-
-
-def draw_untried(rng: random.Random, given: Problem, author: Author, tried: set[Attempt]) -> Attempt:
-    """An attempt; one that is not in ``tried`` if this author remembers and has not run out of ideas."""
-    remembers = rng.random() < author.remember
-    for _ in range(20):
-        attempt = draw_attempt(rng, given, author)
-        if not remembers or attempt not in tried:
-            break
-    return attempt
 
 
 def compare(result: int, target: int) -> str:
@@ -150,10 +135,8 @@ def compare(result: int, target: int) -> str:
 def notebook(rng: random.Random, given: Problem, author: Author, max_attempts: int = 18) -> str:
     """The problem, the author's attempts at it, and usually an answer, right or wrong."""
     lines = []
-    tried: set[Attempt] = set()
     for _ in range(max_attempts):
-        attempt = draw_untried(rng, given, author, tried)
-        tried.add(attempt)
+        attempt = draw_attempt(rng, given, author)
         verdict = compare(attempt.result, given.target) if rng.random() < author.check else ""
         lines.append(f"{attempt.first} , {attempt.second} {verdict}".rstrip())
         if rng.random() >= (1 - author.trust if verdict == "(yes)" else author.persist):
@@ -164,39 +147,23 @@ def notebook(rng: random.Random, given: Problem, author: Author, max_attempts: i
     return text
 
 
-def exercise(rng: random.Random) -> Step:
-    """One step over numbers that notebooks can meet."""
-    while True:
+def worksheet(rng: random.Random, num_lines: int = 12) -> str:
+    """Lines of arithmetic over the numbers that notebooks can meet."""
+    lines: list[str] = []
+    while len(lines) < num_lines:
         options = steps_from(rng.randint(1, MAX_VALUE), rng.randint(SPACE.number_min, SPACE.number_max))
         if options:
-            return rng.choice(options)
+            lines.append(str(rng.choice(options)))
+    return "\n".join(lines)
 
 
-def worksheet(rng: random.Random, num_lines: int = 12) -> str:
-    """Lines of arithmetic."""
-    return "\n".join(str(exercise(rng)) for _ in range(num_lines))
-
-
-def drill(rng: random.Random, num_problems: int = 8) -> str:
-    """Two numbers in either order and a target that is one step away, solved, several times."""
-    solved = []
-    for _ in range(num_problems):
-        step = exercise(rng)
-        first, second = rng.sample([step.left, step.right], 2)
-        solved.append(f"Numbers: {first} {second} Target: {step.value}\n{step} (yes)")
-    return "\n".join(solved)
-
-
-def documents(seed: int, worksheet_share: float, drill_share: float) -> Iterator[str]:
-    """Endless documents; the shares, in [0, 1], of worksheets and drills, the rest being notebooks."""
+def documents(seed: int, worksheet_share: float) -> Iterator[str]:
+    """Endless documents; ``worksheet_share`` in [0, 1] of them are worksheets."""
     rng = random.Random(f"corpus/{seed}")
     index = 0
     while True:
-        kind = rng.random()
-        if kind < worksheet_share:
+        if rng.random() < worksheet_share:
             yield worksheet(rng)
-        elif kind < worksheet_share + drill_share:
-            yield drill(rng)
         else:
             given = problem(seed, "train", index, SPACE)
             index += 1
