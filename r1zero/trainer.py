@@ -311,7 +311,8 @@ def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
 
     def judge(row: int, completion: Completion) -> None:
         text = trainer.tokenizer.decode(completion.ids, skip_special_tokens=True)
-        trainer.early_verdicts.start(row, text, trainer.truths[row])
+        truth = trainer.truths[row] | {"completion_ids": completion.ids}  # as TRL gives it to reward functions
+        trainer.early_verdicts.start(row, text, truth)
 
     completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling, judge)
     decoded = time.perf_counter()

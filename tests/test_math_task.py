@@ -170,7 +170,7 @@ def test_the_whole_path_on_a_cpu_offline(tmp_path: Path) -> None:
         "trainer.max_steps=3",
         "trainer.eval_steps=3",
         "task.num_test=64",
-        "eval.batch_size=64",
+        "rollout.max_rows=64",
         "eval.greedy=false",
     ]
     recipes = ["reward.weights.cosine_length=0.1", "reward.weights.repetition=0"]

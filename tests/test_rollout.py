@@ -147,7 +147,7 @@ def test_the_first_token_follows_the_model(tiny_model: LlamaForCausalLM) -> None
     assert statistic < 58.3
 
 
-@pytest.mark.parametrize("loop", [generate, generate_continuously])
+@pytest.mark.parametrize("loop", [generate, pytest.param(generate_continuously, marks=pytest.mark.slow)])
 def test_the_librarys_loops_give_the_same_greedy_tokens(tiny_model: LlamaForCausalLM, loop: Any) -> None:
     sampling = Sampling(max_tokens=12, greedy=True)
     ours = decode(tiny_model, PROMPTS, KEYS, sampling, [EOS, 40], PAD)
