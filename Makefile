@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all check clean
+.PHONY: help setup train test test-all check bench clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ check: setup ## formatting, lint, types, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q
+
+bench: setup ## our speed beside the peers' (about 15 minutes)
+	$(BIN)/python -m benchmarks.rollout
+	$(BIN)/python -m benchmarks.train_step
+	$(BIN)/python -m benchmarks.sandbox
 
 clean: ## remove the virtual environment and caches, never runs
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
