@@ -62,7 +62,6 @@ def test_the_deepspeed_group_reaches_trl() -> None:
         ("++task.number_maximum=5", "task.number_maximum = 5: no such key. Did you mean 'number_max'"),
         ("trainer.num_generations=1", "a group of one has no advantage"),
         ("trainer.num_generations=7", "Nearest that work: .*num_generations=4 or 8"),
-        ("trainer.per_device_train_batch_size=3", "Nearest that work: .*batch_size=2 or 4"),
         ("task.template=zero", "task.template = zero: must be one of nano"),
         ("task.use_all_numbers=false", "the embedded model's prompt has no words"),
         ("task.num_test=0", "task.num_test = 0: must be at least 1"),
@@ -131,4 +130,6 @@ def test_an_unknown_key_is_answered_with_the_nearest(override: str, message: str
 
 def test_suggested_batches_work() -> None:
     compose_config("trainer.num_generations=4")
-    compose_config("trainer.per_device_train_batch_size=2")
+    with pytest.raises(ValueError, match="Nearest that work: .*batch_size=2 or 4"):
+        compose_config("trainer.per_device_train_batch_size=3", "trainer.gradient_accumulation_steps=4")
+    compose_config("trainer.per_device_train_batch_size=2", "trainer.gradient_accumulation_steps=4")
