@@ -1,5 +1,6 @@
 """Problems with a final answer: GSM8K, MATH and its kin, or rows of your own, judged by ``rewards.math_answer``."""
 
+import logging
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -11,8 +12,10 @@ from r1zero.prompts import TEMPLATES, render
 from r1zero.tasks import Row, Task
 from r1zero.tasks.math_data import MathProblem, load_math
 from rewards import Verdict
-from rewards.math_answer import Policy, grade
+from rewards.math_answer import Policy, grade, warm_up
 from rewards.tags import judge_format
+
+log = logging.getLogger(__name__)
 
 EXAMPLE = "42"  # in templates that show where the answer goes
 
@@ -25,6 +28,8 @@ def build_math(config: MathConfig, reward: RewardConfig, tokenizer: PreTrainedTo
         relative_tolerance=config.relative_tolerance,
     )
     train, test = load_math(config, policy)
+    if not warm_up():  # importing sympy takes a second, which the first completion should not pay
+        log.warning("The math judge's sympy worker does not start: answers that need a proof will be UNGRADEABLE.")
     return Task(
         name=config.name,
         train=[row(given, config, tokenizer) for given in train],
