@@ -130,6 +130,6 @@ def test_an_unknown_key_is_answered_with_the_nearest(override: str, message: str
 
 def test_suggested_batches_work() -> None:
     compose_config("trainer.num_generations=4")
-    with pytest.raises(ValueError, match="Nearest that work: .*batch_size=2 or 4"):
+    with pytest.raises(ValueError, match=r"Nearest that work: .*batch_size=2 or 4"):
         compose_config("trainer.per_device_train_batch_size=3", "trainer.gradient_accumulation_steps=4")
     compose_config("trainer.per_device_train_batch_size=2", "trainer.gradient_accumulation_steps=4")
