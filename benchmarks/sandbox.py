@@ -67,8 +67,7 @@ def guard(code: str) -> str:
     except EOFError:
         return ""
     finally:
-        process.join()
-        process.close()
+        process.join()  # no close(): it fails where another thread's start() has reaped the child already
         ours.close()
 
 
