@@ -45,7 +45,7 @@ for line in sys.stdin:
         gold = gold if "$" in gold or "boxed" in gold else "$" + gold + "$"
         right = parse(gold, parsing_timeout=None)
         paid = bool(verify(right, parse(response, parsing_timeout=None), timeout_seconds=None))
-    except Exception:
+    except Exception:  # as its users do: what it cannot read earns nothing
         paid = False
     print(json.dumps(paid), flush=True)
 """
