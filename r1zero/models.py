@@ -10,8 +10,8 @@ from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from r1zero.config import ModelConfig
 from r1zero.hub import go_offline_if_unreachable
+from r1zero.schema import ModelConfig
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import yaml
 
-from r1zero.config import Config
+from r1zero.schema import Config
 
 
 def claim_run_dir(path: Path, config: Config) -> None:

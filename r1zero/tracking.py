@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from tqdm import tqdm
 
-from r1zero.config import Config
+from r1zero.schema import Config
 
 log = logging.getLogger(__name__)
 

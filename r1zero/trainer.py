@@ -19,7 +19,6 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
-from r1zero.config import Config
 from r1zero.evaluate import evaluate_task, write_completions
 from r1zero.kv_cache import has_plain_cache
 from r1zero.micro_batches import by_length, rows_that_move, trimmed
@@ -27,6 +26,7 @@ from r1zero.prompts import encode
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
+from r1zero.schema import Config
 from r1zero.step_profile import StepProfile, termination
 from r1zero.stop_strings import StopStrings
 from r1zero.tasks import Task

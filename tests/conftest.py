@@ -9,8 +9,9 @@ import torch
 from hydra import compose, initialize_config_module
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from r1zero.config import Config, register_schema, resolve
+from r1zero.config import register_schema, resolve
 from r1zero.nano.tokenizer import build_tokenizer
+from r1zero.schema import Config
 from r1zero.tasks import Task
 from r1zero.tracking import Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config

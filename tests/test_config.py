@@ -6,7 +6,8 @@ import pytest
 from conftest import compose_config
 from hydra.errors import HydraException
 
-from r1zero.config import CountdownConfig, explain
+from r1zero.config import explain
+from r1zero.schema import CountdownConfig
 from r1zero.trainer import grpo_config
 
 CONF = Path(__file__).parent.parent / "conf"

@@ -8,8 +8,8 @@ import torch
 from huggingface_hub import constants
 
 import r1zero.hub
-from r1zero.config import ModelConfig
 from r1zero.models import load_model, load_tokenizer
+from r1zero.schema import ModelConfig
 
 
 def test_the_embedded_model_loads_in_float32() -> None:

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -189,15 +189,32 @@ def test_async_and_threads(best: Sandbox) -> None:
         assert [r.stdout for r in pool.map(best.run, ["print(1)"] * 8)] == ["1\n"] * 8
 
 
+def is_running(pid: int) -> bool:
+    """Whether a process exists and is not a zombie that nobody has asked about yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
 def test_a_killed_worker_is_an_infrastructure_error_and_is_replaced(best: Sandbox) -> None:
     with ThreadPoolExecutor(1) as pool:
         running = pool.submit(best.run, "import time; time.sleep(30)", timeout_s=40)
         time.sleep(0.5)
-        for pid in best.pids():
+        pids = best.pids()
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
         killed = running.result(timeout=20)
     assert killed.status == Status.INFRASTRUCTURE_ERROR
     assert "ended" in killed.error
+    wait_until(lambda: not any(is_running(pid) for pid in pids))  # a signal is sent at once, and arrives when it does
     assert [result.stdout for result in best.run_many([Program("print(1)")] * 4)] == ["1\n"] * 4
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from canned import EOS, LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
 
-from r1zero.config import LOSS_TYPES
+from r1zero.config_checks import LOSS_TYPES
 from r1zero.micro_batches import by_length, rows_that_move
 from r1zero.trainer import R1ZeroTrainer
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config import CodeConfig, RewardConfig
 from r1zero.prompts import NANO_TEMPLATE, TEMPLATES, render
+from r1zero.schema import CodeConfig, RewardConfig
 from r1zero.tasks import Row, Task
 from r1zero.tasks.code_data import Problem, load_code_problems
 from r1zero.tasks.countdown import judge_tags

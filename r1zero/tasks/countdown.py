@@ -6,8 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config import CountdownConfig, RewardConfig
 from r1zero.prompts import NANO_TEMPLATE, TEMPLATES, encode, render
+from r1zero.schema import CountdownConfig, RewardConfig
 from r1zero.tasks import Row, Task
 from r1zero.tasks.countdown_data import load_problems
 from r1zero.tasks.countdown_problems import Problem, ProblemSpace, problems

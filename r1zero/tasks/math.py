@@ -7,8 +7,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config import MathConfig, RewardConfig
 from r1zero.prompts import TEMPLATES, render
+from r1zero.schema import MathConfig, RewardConfig
 from r1zero.tasks import Row, Task
 from r1zero.tasks.math_data import MathProblem, load_math
 from rewards import Verdict

@@ -1,0 +1,215 @@
+"""The dataclasses that type ``conf/``: every key of every group, what it means and its default.
+
+``trainer`` holds the keys of TRL's ``GRPOConfig``, 1:1. Whether values can work together is checked in
+``r1zero.config_checks``.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from omegaconf import MISSING
+
+
+@dataclass
+class TaskConfig:
+    """What every task has.
+
+    Attributes:
+        name: Task name, used in metric names.
+        template: A key of ``r1zero.prompts.TEMPLATES``.
+        num_train, num_test: Rows in the training and in the held-out set.
+    """
+
+    name: str = MISSING
+    template: str = MISSING
+    num_train: int = MISSING
+    num_test: int = MISSING
+
+
+@dataclass
+class CountdownConfig(TaskConfig):
+    """Countdown problems: generated, or from a data set when ``source`` is set.
+
+    Attributes:
+        use_all_numbers: Every number exactly once, or each at most once; prompt and judge both follow it.
+        source: A .parquet, .json or .jsonl file or a Hub data set with columns ``nums`` and ``target``.
+        source_split: Split of a Hub data set.
+        seed: Seed of the generator. It is not the run's ``seed``: all runs share one held-out set.
+        num_numbers, number_min, number_max, target_min, target_max, operators, max_intermediate: The generator's
+            ranges, see ``ProblemSpace``.
+    """
+
+    use_all_numbers: bool = MISSING
+    source: str | None = None
+    source_split: str = "train"
+    seed: int = 0
+    num_numbers: list[int] = MISSING
+    number_min: int = MISSING
+    number_max: int = MISSING
+    target_min: int = MISSING
+    target_max: int = MISSING
+    operators: str = "+-*/"
+    max_intermediate: int | None = None
+
+
+@dataclass
+class MathConfig(TaskConfig):
+    r"""Problems whose final answer is compared with a gold answer by ``rewards.math_answer``.
+
+    ``num_train`` and ``num_test`` are at most so many: rows whose gold cannot be judged are left out.
+
+    Attributes:
+        source: A .parquet, .json or .jsonl file or a Hub data set.
+        source_config, source_split: Configuration and split of a Hub data set.
+        test_source, test_config, test_split: The same for the held-out problems; without a ``test_source`` they are
+            the rows after the training rows.
+        prompt_field, answer_field: Columns of the question and the gold; null takes the usual ones (see
+            ``r1zero.tasks.math_data``).
+        answer_in: Where the judge looks for an answer: any of box, tag, hash, phrase, bare.
+        percent_sign_optional, relative_tolerance: As in ``rewards.math_answer.Policy``.
+    """
+
+    source: str = MISSING
+    source_config: str | None = None
+    source_split: str = "train"
+    test_source: str | None = None
+    test_config: str | None = None
+    test_split: str = "test"
+    prompt_field: str | None = None
+    answer_field: str | None = None
+    answer_in: list[str] = field(default_factory=lambda: ["box"])
+    percent_sign_optional: bool = False
+    relative_tolerance: float = 0.0
+
+
+@dataclass
+class CodeConfig(TaskConfig):
+    """Programming problems, judged by tests in a sandbox.
+
+    Attributes:
+        source: A .parquet, .json or .jsonl file or a Hub data set in the shape of HumanEval, MBPP, APPS or
+            LiveCodeBench, or with columns ``question`` and ``tests``; null generates rows for the embedded model.
+        source_split: Split of a Hub data set.
+        score: ``all`` pays for passing every test, ``fraction`` the share of tests passed.
+        timeout_s, memory_mb: Limits of each test.
+        backend: ``local`` (sandbox/), ``bubblewrap``, or ``http`` for a server with SandboxFusion's protocol.
+        endpoint: Address of that server.
+        num_workers: Programs at a time; null for this process's share of the CPU cores.
+        min_level: Lowest level of confinement that the local sandbox may start with, see sandbox/README.md.
+        max_infrastructure_errors: Share of completions that the sandbox may fail to judge before the run stops.
+    """
+
+    source: str | None = None
+    source_split: str = "train"
+    score: str = "all"
+    timeout_s: float = MISSING
+    memory_mb: int = MISSING
+    backend: str = "local"
+    endpoint: str | None = None
+    num_workers: int | None = None
+    min_level: int = 2
+    max_infrastructure_errors: float = 0.01
+
+
+@dataclass
+class ModelConfig:
+    """The base model.
+
+    Attributes:
+        name: Label for reports.
+        path: ``nano`` (the embedded model), a local folder, or a Hub name.
+        gguf_package: A Python package that carries the same model as GGUF, used when the Hub cannot be reached.
+        dtype: Type of the trained weights. An AdamW step at lr 1e-6 is below the resolution of bfloat16 weights, so
+            keep float32 (with ``trainer.bf16=true`` for speed) unless DeepSpeed holds float32 master weights.
+        attn_implementation: As in ``from_pretrained``; null lets transformers choose.
+    """
+
+    name: str = MISSING
+    path: str = MISSING
+    gguf_package: str | None = None
+    dtype: str = "float32"
+    attn_implementation: str | None = None
+
+
+@dataclass
+class RewardConfig:
+    """How verdicts become a reward.
+
+    Attributes:
+        weights: Weight of each judge in the reward; a judge with weight 0 is logged but pays nothing.
+        format_partial_credit: The format judge's score in [0, 1] for one answer without the full format.
+        language, repetition_ngram, overlong_buffer_tokens: Of the judges ``language``, ``repetition`` and
+            ``soft_overlong`` of ``rewards.recipes``, which run when ``weights`` names them.
+    """
+
+    weights: dict[str, float] = field(default_factory=dict)
+    format_partial_credit: float = 0.1
+    language: str = "en"
+    repetition_ngram: int = 3
+    overlong_buffer_tokens: int = 512
+
+
+@dataclass
+class RolloutConfig:
+    """How completions are sampled.
+
+    Attributes:
+        backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``) or ``continuous`` (the
+            library's continuous batching).
+        max_rows: Most completions decoded at once, on each rank; others wait for a place. Bounds the memory of keys and
+            values, in training and in evaluation.
+    """
+
+    backend: str = MISSING
+    max_rows: int = 512
+
+
+@dataclass
+class EvalConfig:
+    """Held-out evaluation; how often is ``trainer.eval_steps``.
+
+    Attributes:
+        greedy: Also evaluate greedy decoding.
+    """
+
+    greedy: bool = True
+
+
+@dataclass
+class TrackerConfig:
+    """Where metrics go besides ``metrics.jsonl``.
+
+    Attributes:
+        wandb: Log to Weights & Biases: online when logged in, else offline.
+        project, entity, group, tags: As in ``wandb.init``.
+    """
+
+    wandb: bool = MISSING
+    project: str = "r1zero"
+    entity: str | None = None
+    group: str | None = None
+    tags: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Config:
+    """The root of ``conf/``.
+
+    Attributes:
+        seed: Seed of the run: data order and sampling.
+        run_name: Label for reports and W&B.
+        task, model, reward, rollout, eval, tracker: See their classes.
+        trainer: Keys of TRL's ``GRPOConfig``.
+        deepspeed: A DeepSpeed config; empty for none.
+    """
+
+    seed: int = 0
+    run_name: str = MISSING
+    task: TaskConfig = MISSING
+    model: ModelConfig = MISSING
+    reward: RewardConfig = MISSING
+    rollout: RolloutConfig = MISSING
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    tracker: TrackerConfig = MISSING
+    trainer: dict[str, Any] = field(default_factory=dict)
+    deepspeed: dict[str, Any] = field(default_factory=dict)
