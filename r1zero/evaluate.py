@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from r1zero.emergence import BEHAVIOURS
+from r1zero.estimators import wilson_interval
 from r1zero.rollout import Completion, Sampling
 from r1zero.tasks import Task, judge_all
 from rewards import Outcome
@@ -23,15 +24,6 @@ class Evaluation:
 
     metrics: dict[str, float]
     completions: pd.DataFrame
-
-
-def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
-    """The Wilson score interval for a proportion, 95% by default (Wilson 1927, equation 4)."""
-    share = successes / trials
-    denominator = 1 + z**2 / trials
-    centre = (share + z**2 / (2 * trials)) / denominator
-    half = z / denominator * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def evaluate_task(task: Task, sample: Sampler, sampling: Sampling, seed: int) -> Evaluation:

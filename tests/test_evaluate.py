@@ -4,7 +4,8 @@ import pandas as pd
 import pytest
 
 from r1zero.emergence import count_checks, count_tries, repeated_tries
-from r1zero.evaluate import summarise, wilson_interval
+from r1zero.estimators import wilson_interval
+from r1zero.evaluate import summarise
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,97 @@
+"""Statistics of pass rates: intervals, pass@k, maj@k, paired differences. Pure functions of counts and arrays."""
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Sequence
+
+import numpy as np
+
+
+def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
+    """The Wilson score interval for a proportion, 95% by default (Wilson 1927, equation 4)."""
+    share = successes / trials
+    denominator = 1 + z**2 / trials
+    centre = (share + z**2 / (2 * trials)) / denominator
+    half = z / denominator * math.sqrt(share * (1 - share) / trials + z**2 / (4 * trials**2))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def pass_at_k(num_samples: int, num_correct: int, k: int) -> float:
+    """Chance that k of the samples, drawn without replacement, hold a correct one.
+
+    1 - C(n - c, k) / C(n, k), unbiased for k fresh samples (Chen et al. 2021, arXiv 2107.03374, equation 1).
+
+    Raises:
+        ValueError: Not 1 <= k <= ``num_samples``, or not 0 <= ``num_correct`` <= ``num_samples``.
+    """
+    if not 1 <= k <= num_samples:
+        raise ValueError(f"k = {k}: must be between 1 and the number of samples, {num_samples}.")
+    if not 0 <= num_correct <= num_samples:
+        raise ValueError(f"num_correct = {num_correct}: must be between 0 and the number of samples, {num_samples}.")
+    return 1.0 - math.comb(num_samples - num_correct, k) / math.comb(num_samples, k)
+
+
+def maj_at_k(answers: Sequence[Hashable | None], correct: Sequence[bool]) -> float:
+    """Whether the most frequent answer is correct (Wang et al. 2022, arXiv 2203.11171).
+
+    Samples without an answer (None) do not vote; with no votes the value is 0. Answers that tie for the lead share the
+    vote: the value is the share of them that is correct, which is the expectation of a fair draw. Of an answer judged
+    differently in different samples, the share judged correct counts.
+    """
+    votes = Counter(answer for answer in answers if answer is not None)
+    if not votes:
+        return 0.0
+    most = max(votes.values())
+    leaders = {answer for answer, count in votes.items() if count == most}
+    right = [ok for answer, ok in zip(answers, correct, strict=True) if answer in leaders]
+    return sum(right) / len(right)
+
+
+def bootstrap_interval(
+    values: Sequence[float],
+    statistic: Callable[..., np.ndarray] = np.mean,
+    confidence: float = 0.95,
+    num_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Percentile bootstrap interval (Efron 1979) of ``statistic`` over ``values``, each an independent unit.
+
+    ``statistic`` takes ``axis``, as NumPy's do. A single value gives (value, value): nothing is known of its spread.
+
+    Raises:
+        ValueError: No values.
+    """
+    data = np.asarray(values, dtype=float)
+    if data.size == 0:
+        raise ValueError("bootstrap_interval: no values.")
+    picks = np.random.default_rng(seed).integers(0, len(data), (num_resamples, len(data)))
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(statistic(data[picks], axis=1), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def paired_difference(
+    first: Sequence[float], second: Sequence[float], num_resamples: int = 10000, seed: int = 0
+) -> tuple[float, float, float, float]:
+    """Mean of ``second - first`` over pairs, its 95% bootstrap interval, and a two-sided p-value.
+
+    The p-value is that of a sign-flip permutation test (Fisher 1935): under no effect each difference is as likely with
+    either sign. With up to 13 pairs all sign patterns are counted: few pairs give an exact, and honestly large, p.
+
+    Raises:
+        ValueError: No pairs, or not as many first as second values.
+    """
+    differences = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    if len(first) != len(second) or differences.size == 0:
+        raise ValueError(f"paired_difference: {len(first)} and {len(second)} values do not make pairs.")
+    low, high = bootstrap_interval(differences.tolist(), num_resamples=num_resamples, seed=seed)
+    count = len(differences)
+    if count <= 13:
+        bits = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    else:
+        bits = np.random.default_rng(seed).integers(0, 2, (num_resamples, count))
+    means = ((1 - 2 * bits) * differences).mean(axis=1)
+    as_extreme = int((np.abs(means) >= abs(differences.mean()) - 1e-12).sum())
+    # Sampled patterns add the one that was seen, so that p is never 0 (Phipson and Smyth 2010).
+    p = as_extreme / len(means) if count <= 13 else (as_extreme + 1) / (len(means) + 1)
+    return float(differences.mean()), low, high, float(p)
