@@ -21,12 +21,13 @@ from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.evaluate import evaluate_task, write_completions
 from r1zero.kv_cache import has_plain_cache
-from r1zero.micro_batches import by_length, rows_that_move, trimmed
+from r1zero.micro_batches import regrouped, rows_that_move, trimmed, worth_sharing
 from r1zero.prompts import encode
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
 from r1zero.schema import Config
+from r1zero.shared_prompts import can_share_prompts, completion_logprobs
 from r1zero.step_profile import StepProfile, termination
 from r1zero.stop_strings import StopStrings
 from r1zero.tasks import Task
@@ -177,7 +178,7 @@ class R1ZeroTrainer(GRPOTrainer):
         return metrics
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """Micro-batches of like length, trimmed to their own longest row, without rows that cannot move the policy.
+        """Micro-batches that are cheap to compute, trimmed, without rows that cannot move the policy.
 
         Removes the work on padding and on groups whose completions all earned the same. Rows only change places within
         one optimizer step, and only where the gradient does not depend on the partition.
@@ -191,7 +192,9 @@ class R1ZeroTrainer(GRPOTrainer):
                 self._buffered_inputs = [trimmed(batch) for batch in self._buffered_inputs]
             else:
                 rows = self.rows_to_keep(window) if self.can_drop_rows() else None
-                self._buffered_inputs = by_length(self._buffered_inputs, window, rows)
+                self._buffered_inputs = regrouped(
+                    self._buffered_inputs, window, rows, self.can_share_prompts(self.model)
+                )
             self.profile.skipped_rows += num_rows - sum(len(batch["advantages"]) for batch in self._buffered_inputs)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
         if self.model.training:
@@ -212,6 +215,38 @@ class R1ZeroTrainer(GRPOTrainer):
         The entropy covers every row all the same where the native rollout measures it; vespo's own metric would not.
         """
         return self.can_regroup_rows() and self.beta == 0 and self.loop is decode and self.loss_type != "vespo"
+
+    def can_share_prompts(self, model: Any) -> bool:
+        """Whether rows of one prompt may compute it once: then a loss is two forward passes, which ranks would have to
+        agree on, and DeepSpeed counts."""
+        alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
+        return alone and can_share_prompts(self.accelerator.unwrap_model(model))
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **media: Any,
+    ) -> Any:
+        """TRL's log-probs (B, T), entropies and router loss; a prompt is computed once for all its completions."""
+        prompt = input_ids.size(1) - logits_to_keep
+        size = batch_size or len(input_ids)
+        parts = list(zip(input_ids.split(size), attention_mask.split(size), strict=True))
+        worth_it = all(worth_sharing(ids[:, :prompt], logits_to_keep) for ids, _ in parts)
+        if compute_aux_loss or not worth_it or not self.can_share_prompts(model):
+            given = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **media}
+            return super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, **given
+            )
+        with self.accelerator.autocast():
+            outputs = [completion_logprobs(model, ids, mask, prompt) for ids, mask in parts]
+        logprobs = torch.cat([output.log_probs for output in outputs])
+        return logprobs, torch.cat([output.entropy for output in outputs]) if compute_entropy else None, None
 
     def rows_to_keep(self, window: int) -> list[int]:
         """For each optimizer step, the rows to compute: as many on all ranks, since TRL gathers a value for each."""

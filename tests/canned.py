@@ -27,9 +27,10 @@ SGD = {"optim": "sgd", "learning_rate": 0.03, "max_grad_norm": 1e6, "lr_schedule
 
 
 class PaddedTrainer(R1ZeroTrainer):
-    """Ours without the regrouping by length: TRL's micro-batches."""
+    """Ours with TRL's micro-batches and TRL's forward pass."""
 
     _prepare_inputs = GRPOTrainer._prepare_inputs
+    _get_per_token_logps_and_entropies = GRPOTrainer._get_per_token_logps_and_entropies
 
 
 def can_completions(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int]) -> None:

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 import torch
 from canned import EOS, LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
+from trl import GRPOTrainer
 
 from r1zero.config_checks import LOSS_TYPES
-from r1zero.micro_batches import by_length, rows_that_move
+from r1zero.micro_batches import regrouped, rows_that_move, worth_sharing
 from r1zero.trainer import R1ZeroTrainer
 
 
@@ -247,7 +248,61 @@ def test_padding_does_not_change_the_loss(make_trainer: Callable[..., R1ZeroTrai
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
 
 
-def test_by_length_drops_rows_of_advantage_zero_and_counts_them() -> None:
+def test_rows_of_one_prompt_go_together_where_that_is_cheaper() -> None:
+    """Two prompts of 6 tokens: a prompt a micro-batch runs 2 x (5 + 2 x 2) = 18 positions, by length 2 x 8 + 2 x 7."""
+    prompts = torch.tensor([[1] * 6, [2] * 6, [1] * 6, [2] * 6])
+    mask = torch.tensor([[1, 0], [1, 0], [1, 1], [1, 1]])
+    batch = {
+        "prompt_ids": prompts,
+        "prompt_mask": torch.ones_like(prompts),
+        "completion_ids": mask,
+        "completion_mask": mask,
+        "advantages": torch.tensor([1.0, 2.0, 3.0, 4.0]),
+    }
+    halves = [{key: value[i * 2 : i * 2 + 2] for key, value in batch.items()} for i in range(2)]
+    apart = regrouped(halves, window=2)
+    assert [part["advantages"].tolist() for part in apart] == [[3.0, 4.0], [1.0, 2.0]]
+    together = regrouped(halves, window=2, share_prompts=True)
+    assert [part["advantages"].tolist() for part in together] == [[3.0, 1.0], [4.0, 2.0]]
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_a_shared_prompt_gives_the_same_log_probs_and_gradients(
+    make_trainer: Callable[..., R1ZeroTrainer], attention: str
+) -> None:
+    trainer = make_trainer(temperature=0.7)
+    trainer.model.set_attn_implementation(attention)
+    trainer.model.double().train()
+    prompts = [[5, 6, 7, 8, 9], [5, 6], [9]]  # a prompt of one token has nothing in front of its last
+    ids, mask = torch.zeros(12, 12, dtype=torch.long), torch.zeros(12, 12, dtype=torch.long)
+    for row in range(12):
+        prompt, length = prompts[row % 3], 1 + row % 7
+        ids[row, 5 - len(prompt) : 5 + length] = torch.tensor([*prompt, *range(20 + row, 20 + row + length)])
+        mask[row, 5 - len(prompt) : 5 + length] = 1
+    assert worth_sharing(ids[:6, :5], 7)
+    found = []
+    for cls in (GRPOTrainer, R1ZeroTrainer):
+        logprobs, entropies, _ = cls._get_per_token_logps_and_entropies(
+            trainer, trainer.model, ids, mask, 7, batch_size=6, compute_entropy=True
+        )
+        trainer.model.zero_grad()
+        (logprobs * torch.linspace(-1, 1, 84).view(12, 7)).sum().backward()
+        found.append((logprobs, entropies, *(p.grad.clone() for p in trainer.model.parameters())))
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-5)  # head and softmax are float32
+
+
+def test_prompts_are_not_shared_where_it_cannot_work(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    trainer = make_trainer()
+    trainer.model.train()
+    assert trainer.can_share_prompts(trainer.model)
+    trainer.model.gradient_checkpointing_enable()
+    assert not trainer.can_share_prompts(trainer.model)
+    trainer.model.eval()  # as the reference model is
+    assert trainer.can_share_prompts(trainer.model)
+
+
+def test_regrouped_drops_rows_of_advantage_zero_and_counts_them() -> None:
     mask = torch.ones(8, 3, dtype=torch.long)
     batch = {
         "prompt_ids": mask,
@@ -258,18 +313,19 @@ def test_by_length_drops_rows_of_advantage_zero_and_counts_them() -> None:
     }
     halves = [{key: value[i * 4 : i * 4 + 4] for key, value in batch.items()} for i in range(2)]
     assert rows_that_move(halves, window=2) == [3]
-    kept = by_length(halves, window=2, num_rows=[3])
+    kept = regrouped(halves, window=2, num_rows=[3])
     assert sorted(torch.cat([part["advantages"] for part in kept]).tolist()) == [-1.0, 0.5, 1.0]
     assert [part["row_share"] for part in kept] == [2 / 4, 1 / 4]
     assert [part["token_share"] for part in kept] == [6 / 12, 3 / 12]
     nothing = [part | {"advantages": torch.zeros(4)} for part in halves]
     assert rows_that_move(nothing, window=2) == [2]
-    assert [len(part["advantages"]) for part in by_length(nothing, 2, num_rows=[2])] == [1, 1]
-    as_many_as_another_rank = by_length(nothing, 2, num_rows=[5])
+    assert [len(part["advantages"]) for part in regrouped(nothing, 2, num_rows=[2])] == [1, 1]
+    as_many_as_another_rank = regrouped(nothing, 2, num_rows=[5])
     assert [len(part["advantages"]) for part in as_many_as_another_rank] == [3, 2]
 
 
-def test_by_length_keeps_every_row_whole() -> None:
+@pytest.mark.parametrize("share_prompts", [False, True])
+def test_regrouped_keeps_every_row_whole(share_prompts: bool) -> None:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(1, 9, (12,), generator=generator)
     mask = (torch.arange(9) < lengths[:, None]).long()
@@ -285,12 +341,12 @@ def test_by_length_keeps_every_row_whole() -> None:
     batches = [
         {key: value[i * 3 : i * 3 + 3] if value.dim() else value for key, value in whole.items()} for i in range(4)
     ]
-    regrouped = by_length(batches, window=2)
-    assert [len(batch["advantages"]) for batch in regrouped] == [3, 3, 3, 3]
+    micro_batches = regrouped(batches, window=2, share_prompts=share_prompts)
+    assert [len(batch["advantages"]) for batch in micro_batches] == [3, 3, 3, 3]
     for half in (0, 1):  # rows stay within their optimizer step
-        rows = torch.cat([batch["advantages"] for batch in regrouped[2 * half : 2 * half + 2]])
+        rows = torch.cat([batch["advantages"] for batch in micro_batches[2 * half : 2 * half + 2]])
         assert sorted(rows.tolist()) == list(range(6 * half, 6 * half + 6))
-    for batch in regrouped:
+    for batch in micro_batches:
         assert batch["prompt_ids"].size(1) == 3
         assert batch["completion_ids"].size(1) == batch["completion_mask"].sum(1).max()
         for row, index in enumerate(batch["advantages"].int().tolist()):
