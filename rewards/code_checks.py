@@ -48,7 +48,7 @@ class Died(BaseException):
 
 
 def check(setup, tests, entry, known):
-    """([(outcome, detail)], calls that are not in ``known``, calls that nobody can make: with arguments not carried)."""
+    """([(outcome, detail)], calls that are not in ``known``, calls whose arguments cannot be carried)."""
     wanted, impossible = {}, []
 
     def candidate(*args, **kwargs):

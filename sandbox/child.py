@@ -20,7 +20,6 @@ from typing import Any
 
 from sandbox import codec, landlock, linux
 
-# Deleted files that are still open escape the count of the scratch directory's bytes: this bounds them.
 MAX_DESCRIPTORS = 40
 MAX_STACK_BYTES = 512 << 20
 SETUP_FAILED = 70  # EX_SOFTWARE
@@ -40,6 +39,7 @@ class Jail:
         base_bytes: Address space that a program starts with.
         scratch: The one writable directory; None at level 1.
         max_threads: Threads a program may have.
+        worker: The worker's process id, as its programs see it.
     """
 
     ruleset: int | None
@@ -52,6 +52,7 @@ class Jail:
     base_bytes: int
     scratch: str | None
     max_threads: int
+    worker: int
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def lock_in(jail: Jail, job: Job, stage: socket.socket) -> str:
     set_limits(jail, job)
     drop_privileges(jail)
     linux.die_with_parent()
+    if os.getppid() != jail.worker:
+        raise ProcessLookupError("the worker ended meanwhile")
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if jail.ruleset is not None:
         landlock.restrict_self(jail.ruleset)
@@ -123,8 +126,8 @@ def set_limits(jail: Jail, job: Job) -> None:
     setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     setrlimit(resource.RLIMIT_FSIZE, (output, output))
     setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, MAX_DESCRIPTORS))
-    for name in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
-        setrlimit(name, (0, 0))
+    for name in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING):
+        setrlimit(name, (0, 0))  # pending signals are counted per user, who may be the one who trains
     hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
     stack = MAX_STACK_BYTES if hard == resource.RLIM_INFINITY else min(MAX_STACK_BYTES, hard)
     setrlimit(resource.RLIMIT_STACK, (stack, stack))

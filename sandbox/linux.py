@@ -1,6 +1,7 @@
 """The few calls into Linux that Python's standard library lacks, through ctypes. Errors are OSErrors."""
 
 import ctypes
+import errno
 import os
 import platform
 import signal
@@ -36,7 +37,10 @@ def fork() -> int:
     For a process with one thread that neither needs its generators reseeded nor its locks replaced: the hooks touch
     about 200 pages, which the child would then have to copy.
     """
-    return _holding_the_lock.fork()
+    pid = _holding_the_lock.fork()
+    if pid < 0:
+        raise BlockingIOError(errno.EAGAIN, "fork: the user, the container or the machine has too many processes")
+    return pid
 
 
 def raise_errno(what: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import queue
 import sys
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 LEVEL_VARIABLE = "R1ZERO_SANDBOX_LEVEL"
 LEVELS = (3, 2, 1)
+DEFAULT_MIN_LEVEL = 2
 
 
 class Sandbox:
@@ -29,7 +31,8 @@ class Sandbox:
     Args:
         workers: Programs at a time; None for one a CPU core.
         level: Use exactly this one; None for what R1ZERO_SANDBOX_LEVEL says, else for the highest there is.
-        min_level: Refuse to start below it. 1 accepts seccomp alone, where programs cannot open files.
+        min_level: Refuse to start below it, whatever asks for less. 1 accepts seccomp alone, where programs cannot open
+            files. None for 2, or for the level that is asked for.
         timeout_s, memory_mb, output_mb: Limits of a program for which `run` gives none, see `Program`.
         python: Interpreter of the programs; None for this one.
         directory: Where scratch directories are made; None for the system's.
@@ -42,7 +45,7 @@ class Sandbox:
         self,
         workers: int | None = None,
         level: int | None = None,
-        min_level: int = 2,
+        min_level: int | None = None,
         timeout_s: float = 10.0,
         memory_mb: int = 512,
         output_mb: int = 8,
@@ -75,11 +78,18 @@ class Sandbox:
             self.close()
             raise
 
-    def _start_highest(self, level: int | None, min_level: int) -> Worker:
+    def _start_highest(self, level: int | None, min_level: int | None) -> Worker:
         """The first worker, at the highest level that works; remembers why the levels above do not."""
         self.unavailable: list[str] = []
+        if min_level is None:
+            min_level = level or DEFAULT_MIN_LEVEL
+        if level is not None and level < min_level:
+            raise SandboxUnavailableError(
+                f"sandbox: level {level} was asked for (level= or {LEVEL_VARIABLE}), and min_level = {min_level} "
+                "forbids it: change one of them."
+            )
         for candidate in LEVELS if level is None else (level,):
-            if candidate < min_level and level is None:
+            if candidate < min_level:
                 break
             try:
                 return Worker(candidate, self.python, self.directory)
@@ -153,8 +163,8 @@ class Sandbox:
         given = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
         limits: dict[str, Any] = {key: self.limits[key] if value is None else value for key, value in given.items()}
         for key, value in limits.items():
-            if not value > 0:
-                raise ValueError(f"{key} = {value}: a limit must be above 0.")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{key} = {value}: a limit must be a number above 0.")
         return Program(code, stdin, request=request, **limits)
 
     def _threads(self) -> ThreadPoolExecutor:
@@ -177,6 +187,10 @@ class Sandbox:
             self._retire(worker)
             worker = None
             return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=str(error)), b""
+        except BaseException:  # Ctrl-C: the worker may still run this program, and would answer the next with it
+            self._retire(worker)
+            worker = None
+            raise
         finally:
             self.idle.put(worker)
         if result.status is Status.INFRASTRUCTURE_ERROR:

@@ -131,7 +131,9 @@ class Worker:
 
     def is_alive(self) -> bool:
         """Whether it still waits for work."""
-        return self.process.poll() is None and not select.select([self.control], [], [], 0)[0]
+        waiting = select.poll()  # unlike select(), for any number of descriptors
+        waiting.register(self.control, select.POLLIN)
+        return self.process.poll() is None and not waiting.poll(0)
 
     def run(self, program: Program) -> tuple[Result, bytes]:
         """The result, and what the program left in its result descriptor (empty without a request).
@@ -187,7 +189,8 @@ class Worker:
 
     def close(self) -> None:
         """End the worker; what it runs is killed."""
-        self.control.close()
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)  # closing alone does not wake a thread that waits for an answer
         try:
             self.process.wait(2.0)
         except subprocess.TimeoutExpired:
@@ -198,11 +201,14 @@ class Worker:
     def discard(self) -> None:
         """Give back what a worker leaves, however it ended."""
         self.control.close()
-        os.close(self.errors)
+        if self.errors >= 0:
+            os.close(self.errors)
+            self.errors = -1
         if os.path.isdir(os.path.join(self.base, "tmp")):
             # Only a killed worker leaves it. In another process, as the tree may be hostile.
-            subprocess.run(["chmod", "-R", "u+rwx", self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
-            subprocess.run(["rm", "-rf", "--", self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
+            for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf", "--"]):
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    subprocess.run([*command, self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -228,7 +234,7 @@ def read_result(report: dict[str, Any], program: Program, stdout: int, stderr: i
     full = os.fstat(stdout).st_size >= limit or os.fstat(stderr).st_size >= limit
     errors = read_tail(stderr, STDERR_BYTES).decode("utf-8", "replace")
     status = classify(report, errors, full)
-    ended_itself = status is not Status.INFRASTRUCTURE_ERROR and "timeout" not in report["events"]
+    ended_itself = status is not Status.INFRASTRUCTURE_ERROR and not {"timeout", "overfull"} & set(report["events"])
     return Result(
         status=status,
         stdout=os.pread(stdout, limit, 0).decode("utf-8", "replace"),
@@ -258,9 +264,9 @@ def classify(report: dict[str, Any], stderr: str, full: bool) -> Status:
         return Status.COMPILE_ERROR
     if exit_code == 0:
         return Status.OK
-    if exit_code == -signal.SIGXFSZ or "disk" in events:
-        return Status.DISK_LIMIT
     last_line = stderr.rstrip().rpartition("\n")[2]
+    if exit_code == -signal.SIGXFSZ or {"disk", "overfull"} & set(events) or "[Errno 28]" in last_line:
+        return Status.DISK_LIMIT
     if "threads" in events or "[Errno 11]" in last_line or "can't start new thread" in last_line:
         return Status.PROCESS_LIMIT
     if "MemoryError" in last_line or "[Errno 12]" in last_line:

@@ -49,14 +49,24 @@ THREAD_STACK_BYTES = 8 << 20
 MAX_SCRATCH_FILES = 512
 SCRATCH_MB = 64
 MAX_THREADS = 64
-# Longest that a running program goes unobserved: how late a limit on the CPU time of many threads may be noticed.
+# A file without a name that is still open or mapped is in no directory to be measured: this many full ones can be.
+MAX_REMOVED = 40
+# Longest that a running program goes unobserved: how late a limit on the CPU time of many threads may be noticed; and,
+# once it has made a file, how long it may write before the scratch directory is measured.
 TICK_S = 0.1
+WRITING_TICK_S = 0.02
 HEADER_BYTES = 4096
+SUPPORTED = platform.machine() in seccomp.ARCHITECTURES
 
 
 def main() -> None:
     """``python -I -c "... main()" CONTROL_FD LEVEL BASE``: serve programs until the control socket closes."""
     control_fd, level, base = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write("1000")  # when the machine runs out of memory, it is a program that ends and not the trainer
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = 4 * MAX_SCRATCH_FILES  # to walk through directories that are nested as deep as there can be
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
     sys.argv[:] = ["solution.py"]
@@ -161,6 +171,7 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
         base_bytes=address_space_bytes(),
         scratch=writable if level >= 2 else None,
         max_threads=MAX_THREADS,
+        worker=os.getpid(),
     )
     os.environ.update(HOME=writable, TMPDIR=writable)
     return jail, layers, missing, Scratch(writable, level >= 3) if level >= 2 else None
@@ -183,7 +194,8 @@ def choose_uid(paths: list[str], scratch_dir: str | None) -> tuple[int | None, b
     if os.geteuid() != 0:
         return None, False
     # Not a user of the system, and no other worker's; the smaller ones for containers that map 65536 ids.
-    for uid in (1_000_000_000 + os.getpid() + random.SystemRandom().randrange(10**9), 60_100 + os.getpid() % 4000):
+    randrange = random.SystemRandom().randrange
+    for uid in (randrange(10**9, 2 * 10**9), 60_100 + randrange(4000)):
         if not succeeds(lambda uid=uid: os.setresuid(uid, 0, 0)):
             continue
         keep = not succeeds(lambda uid=uid: read_as(uid, paths))
@@ -237,13 +249,14 @@ class Scratch:
         """Whether there is anything in it."""
         return bool(os.listdir(self.path))
 
-    def full(self) -> bool:
-        """Whether one more file would be too much."""
-        if self.mounted:
-            space = os.statvfs(self.path)
-            return space.f_bavail == 0 or space.f_ffree == 0
-        count, size = scratch.measure(self.path)
-        return count >= MAX_SCRATCH_FILES or size >= SCRATCH_MB << 20
+    def measure(self) -> tuple[int, int]:
+        """(files, bytes) in it, where it is not mounted."""
+        return scratch.measure(self.path, MAX_SCRATCH_FILES)
+
+    def exhausted(self) -> bool:
+        """Whether there is no room left, where it is mounted."""
+        space = os.statvfs(self.path)
+        return space.f_bavail == 0 or space.f_ffree == 0
 
     def renew(self) -> None:
         """Make it empty.
@@ -315,7 +328,9 @@ class Run:
     def __init__(self, worker: Worker, job: child.Job) -> None:
         self.worker, self.job = worker, job
         self.events: set[str] = set()
-        self.num_threads = self.num_files = 0
+        self.num_threads = self.num_removed = 0
+        self.made_files = False
+        self.room = MAX_SCRATCH_FILES  # files that may be made before they are counted again
         self.stages = b""
         ours, theirs = socket.socketpair()
         self.started = time.monotonic()
@@ -344,12 +359,12 @@ class Run:
             "max_rss_mb": resources.ru_maxrss / 1024,
             "exit_code": os.waitstatus_to_exitcode(status),
             "events": sorted(self.events),
-            "touched": self.num_files > 0,
+            "touched": self.made_files,
         }
         directory = self.worker.directory
         if directory is not None and self.worker.jail.watch_filter is None and directory.used():
             report["touched"] = True
-            report["events"] += ["disk"] * directory.full()
+            report["events"] += ["disk"] * directory.exhausted()
         stages = self.stages.removeprefix(b"N")
         if stages.startswith(b"L"):
             report["stage"] = "compiled" if stages.startswith(b"LC") else "locked in"
@@ -377,10 +392,10 @@ class Run:
         limit = self.job.timeout_s
         deadline = self.started + limit
         cpu_clock = (~self.pid << 3) | 2  # CPUCLOCK_SCHED of that process, see clock_getcpuclockid(3)
-        wait_s = min(limit, TICK_S)
+        wait_s, next_look = min(limit, TICK_S), 0.0
         try:
             while True:
-                ready = [descriptor for descriptor, _ in poll.poll((0.005 if pidfd < 0 else wait_s) * 1000 + 1)]
+                ready = dict(poll.poll((0.005 if pidfd < 0 else wait_s) * 1000 + 1))
                 if pidfd < 0 or pidfd in ready:
                     pid, status, resources = os.wait4(self.pid, os.WNOHANG)
                     if pid:
@@ -388,33 +403,41 @@ class Run:
                 if self.worker.control.fileno() in ready:  # nothing is sent while a program runs: it was closed
                     os.kill(self.pid, signal.SIGKILL)
                     return os.wait4(self.pid, 0)[1:]
-                if self.listener in ready and not self.answer():
-                    poll.unregister(self.listener)
-                left = min(deadline - time.monotonic(), limit - time.clock_gettime(cpu_clock))
+                if ready.get(self.listener, 0) & select.POLLIN:
+                    self.answer()
+                elif self.listener in ready:
+                    poll.unregister(self.listener)  # nobody is left to ask
+                now = time.monotonic()
+                left = min(deadline - now, limit - time.clock_gettime(cpu_clock))
                 if left <= 0:
                     self.events.add("timeout")
+                elif self.made_files and self.worker.directory is not None and now >= next_look:
+                    next_look = now + WRITING_TICK_S
+                    if self.worker.directory.measure()[1] > SCRATCH_MB << 20:
+                        self.events.add("overfull")
+                if self.events & ENDING:
                     os.kill(self.pid, signal.SIGKILL)
                     return os.wait4(self.pid, 0)[1:]
-                wait_s = min(left, TICK_S)
+                wait_s = min(left, WRITING_TICK_S if self.made_files else TICK_S)
         finally:
             if pidfd >= 0:
                 os.close(pidfd)
 
-    def answer(self) -> bool:
-        """Count the new thread or file that the program asks for; False when there is nothing more to hear."""
+    def answer(self) -> None:
+        """Count the thread or file that the program asks for."""
         notice = bytearray(linux.NOTIF_BYTES)
         try:
             fcntl.ioctl(self.listener, linux.NOTIF_RECV, notice, True)
-        except OSError as error:
-            return error.errno == errno.EINTR
+        except OSError:
+            return  # a signal interrupted the call meanwhile; it will be made again
         (cookie,) = struct.unpack_from("=Q", notice)
         (call,) = struct.unpack_from("=i", notice, 16)
-        refusal = self.new_thread() if call == CLONE else self.new_file()
+        count = self.new_thread if call == CLONE else self.removed_file if call in REMOVING else self.new_file
+        refusal = count()
         flags = 0 if refusal else linux.NOTIF_FLAG_CONTINUE
         response = bytearray(struct.pack("=QqiI", cookie, 0, -refusal, flags))
         with contextlib.suppress(OSError):  # it may have died meanwhile
             fcntl.ioctl(self.listener, linux.NOTIF_SEND, response, True)
-        return True
 
     def new_thread(self) -> int:
         """0, or the error for one thread too many."""
@@ -429,12 +452,26 @@ class Run:
         return errno.EAGAIN
 
     def new_file(self) -> int:
-        """0, or the error for one file or byte too many."""
-        self.num_files += 1
-        if self.worker.directory is None or not self.worker.directory.full():
+        """0, or the error for one file too many."""
+        self.made_files = True
+        if not self.room and self.worker.directory is not None:
+            self.room = MAX_SCRATCH_FILES - self.worker.directory.measure()[0]
+        if self.room:
+            self.room -= 1
+            return 0
+        self.events.add("disk")
+        return errno.ENOSPC
+
+    def removed_file(self) -> int:
+        """0, or the error for one file too many without a name."""
+        self.num_removed += 1
+        if self.num_removed <= MAX_REMOVED:
             return 0
         self.events.add("disk")
         return errno.ENOSPC
 
 
-CLONE = seccomp.number("clone", platform.machine()) if platform.machine() in seccomp.ARCHITECTURES else None
+# Events after which a program is killed, see `sandbox.worker.classify`.
+ENDING = {"timeout", "overfull"}
+REMOVING = {seccomp.number(name, platform.machine()) for name in seccomp.REMOVING_CALLS} if SUPPORTED else set()
+CLONE = seccomp.number("clone", platform.machine()) if SUPPORTED else None
