@@ -5,6 +5,7 @@ import logging
 import math
 import os
 import queue
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sandbox import codec, selftest
+from sandbox.preloaded import PRELOADED_TOO
 from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
 from sandbox.worker import MAX_PROGRAMS, Program, Worker, WorkerDiedError, interpreter
 
@@ -19,6 +21,8 @@ log = logging.getLogger(__name__)
 
 LEVEL_VARIABLE = "R1ZERO_SANDBOX_LEVEL"
 LEVELS = (3, 2, 1)
+# Programs that name such a module run in a worker that has it loaded; the others in one that forks faster.
+NEEDS_MORE = re.compile(rf"\b(?:{'|'.join({name.partition('.')[0] for name in PRELOADED_TOO})})\b")
 DEFAULT_MIN_LEVEL = 2
 
 
@@ -66,12 +70,12 @@ class Sandbox:
         self.executor: ThreadPoolExecutor | None = None
         first = self._start_highest(requested_level(level), min_level)
         self.level, self.confinement = first.level, self._describe(first)
-        # Workers that wait; None stands for one that is still to be started.
-        self.idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        # A program at a time each. By whether everything is loaded, the workers that it has started so far.
+        self.idle: queue.LifoQueue[dict[bool, Worker]] = queue.LifoQueue()
         self.alive: set[Worker] = {first}
         for _ in range(self.num_workers - 1):
-            self.idle.put(None)
-        self.idle.put(first)
+            self.idle.put({})
+        self.idle.put({True: first})
         try:
             selftest.check(self)
         except BaseException:
@@ -92,7 +96,7 @@ class Sandbox:
             if candidate < min_level:
                 break
             try:
-                return Worker(candidate, self.python, self.directory)
+                return Worker(candidate, self.python, self.directory, everything=True)
             except SandboxUnavailableError as error:
                 self.unavailable.append(f"level {candidate}: {error}")
         raise SandboxUnavailableError(
@@ -178,32 +182,33 @@ class Sandbox:
             raise RuntimeError("this Sandbox is closed")
         if os.getpid() != self.owner:
             raise RuntimeError("this Sandbox was made before a fork: make one in each process that runs programs")
-        worker = self.idle.get()
+        # At level 1, what is not loaded cannot be imported.
+        everything = self.level == 1 or NEEDS_MORE.search(program.code) is not None
+        workers = self.idle.get()
         try:
-            worker = self._healthy(worker)
-            result, answer = worker.run(program)
+            result, answer = self._healthy(workers, everything).run(program)
         except (WorkerDiedError, SandboxUnavailableError, OSError) as error:
             log.warning("sandbox: %s", error)
-            self._retire(worker)
-            worker = None
+            self._retire(workers.pop(everything, None))
             return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=str(error)), b""
         except BaseException:  # Ctrl-C: the worker may still run this program, and would answer the next with it
-            self._retire(worker)
-            worker = None
+            self._retire(workers.pop(everything, None))
             raise
         finally:
-            self.idle.put(worker)
+            self.idle.put(workers)
         if result.status is Status.INFRASTRUCTURE_ERROR:
             log.warning("sandbox: %s", result.error)
         return result, answer
 
-    def _healthy(self, worker: Worker | None) -> Worker:
-        """The worker, or a fresh one in the place of one that died or has served long enough."""
+    def _healthy(self, workers: dict[bool, Worker], everything: bool) -> Worker:
+        """The one of these workers, or a fresh one in the place of one that died or has served long enough."""
+        worker = workers.get(everything)
         if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
             return worker
-        self._retire(worker)
-        fresh = Worker(self.level, self.python, self.directory)
+        self._retire(workers.pop(everything, None))
+        fresh = Worker(self.level, self.python, self.directory, everything)
         fresh.confinement = self.confinement
+        workers[everything] = fresh
         with self.lock:
             self.alive.add(fresh)
         return fresh

@@ -8,9 +8,9 @@ It does not look at paths or at memory behind pointers: a filter cannot. Paths a
 """
 
 import errno
-import platform
 import struct
 
+from sandbox import linux
 from sandbox.syscalls import NUMBERS
 
 # linux/audit.h
@@ -265,17 +265,17 @@ def search(ranges: list[tuple[int, Rule]], steps: list[Step], names: dict[Rule, 
 def main_filter(files: bool, truncate: bool, machine: str | None = None) -> bytes:
     """The filter that decides; `pid_places` says where the pid belongs."""
     rules = main_rules(files, truncate)
-    return assemble(rules, fail(errno.EPERM), fail(errno.ENOSYS), machine or platform.machine())
+    return assemble(rules, fail(errno.EPERM), fail(errno.ENOSYS), machine or linux.MACHINE)
 
 
 def tool_filter(machine: str | None = None) -> bytes:
     """The filter for `sandbox.bubblewrap`."""
-    return assemble(tool_rules(), fail(errno.EPERM), fail(errno.ENOSYS), machine or platform.machine())
+    return assemble(tool_rules(), fail(errno.EPERM), fail(errno.ENOSYS), machine or linux.MACHINE)
 
 
 def watch_filter(files: bool, machine: str | None = None) -> bytes:
     """The filter that reports to the supervisor and otherwise allows."""
-    return assemble(watch_rules(files), ALLOW, ALLOW, machine or platform.machine())
+    return assemble(watch_rules(files), ALLOW, ALLOW, machine or linux.MACHINE)
 
 
 def pid_places(program: bytes) -> list[int]:

@@ -25,7 +25,6 @@ REPLY_BYTES = 1 << 16
 # Programs per worker, against slow leaks. Measured: none in 10,000.
 MAX_PROGRAMS = 20_000
 
-PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
 # A bare interpreter that only raises the soft stack limit and becomes the worker: the memory layout, and with it how
 # far the main stack can ever grow, is fixed at exec.
 STACK_BYTES = 1 << 30
@@ -36,9 +35,14 @@ wanted = {STACK_BYTES} if hard == resource.RLIM_INFINITY else min({STACK_BYTES},
 resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 os.execv(sys.argv[1], sys.argv[1:])
 """
-START = (
-    "import sys; sys.path.insert(0, {parent!r}); from sandbox import zygote; sys.path.remove({parent!r}); zygote.main()"
-)
+# The package without its __init__, which loads what the trainer's end needs.
+START = f"""
+import sys, types
+package = sys.modules["sandbox"] = types.ModuleType("sandbox")
+package.__path__ = [{os.path.dirname(__file__)!r}]
+from sandbox import zygote
+zygote.main()
+"""
 # Threads and arenas would each take a share of the address space that a program is given.
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -78,13 +82,13 @@ class WorkerDiedError(Exception):
 
 
 class Worker:
-    """One worker process at ``level``.
+    """One worker process at ``level``, with the modules loaded that most programs import or ``everything``.
 
     Raises:
         SandboxUnavailableError: It did not start.
     """
 
-    def __init__(self, level: int, python: str, directory: str | None) -> None:
+    def __init__(self, level: int, python: str, directory: str | None, everything: bool) -> None:
         self.level, self.num_programs = level, 0
         self.base = tempfile.mkdtemp(prefix="r1zero-sandbox-", dir=directory)
         self.control, theirs = socket.socketpair()
@@ -94,10 +98,10 @@ class Worker:
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter in an unusual place may need it to start
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         command = [python, "-I", "-S", "-c", RAISE_STACK]
-        command += [python, "-s", "-P", "-B", "-X", "utf8", "-c", START.format(parent=PACKAGE_PARENT)]
+        command += [python, "-s", "-P", "-B", "-X", "utf8", "-c", START]
         try:
             self.process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(level), self.base],
+                [*command, str(theirs.fileno()), str(level), self.base, "all" if everything else "most"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.errors,
@@ -147,7 +151,8 @@ class Worker:
         if program.request is not None:
             files.append(memory_file())
         try:
-            header = json.dumps([program.timeout_s, program.memory_mb, program.output_mb]).encode()
+            code_bytes = os.fstat(files[0]).st_size
+            header = json.dumps([program.timeout_s, program.memory_mb, program.output_mb, code_bytes]).encode()
             try:
                 socket.send_fds(self.control, [header], files)
             except OSError as error:

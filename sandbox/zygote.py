@@ -13,7 +13,6 @@ import gc
 import importlib
 import json
 import os
-import platform
 import random
 import resource
 import select
@@ -27,24 +26,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox import child, landlock, linux, namespaces, scratch, seccomp
+from sandbox.preloaded import PRELOADED, PRELOADED_TOO, PRELOADED_WITHOUT_FILES
 
-# What solutions import. Loaded once here instead of once for each program.
-PRELOADED = """
-abc array ast bisect calendar cmath codecs collections contextlib copy csv ctypes dataclasses datetime decimal difflib
-enum fractions functools hashlib heapq inspect io itertools json keyword linecache locale logging math numbers operator
-pickle platform pprint queue random re secrets shutil statistics string struct subprocess tempfile textwrap threading
-time timeit traceback types typing unicodedata uuid warnings weakref zlib concurrent.futures concurrent.futures.thread
-encodings.latin_1 encodings.ascii encodings.utf_16 _strptime zoneinfo base64 binascii asyncio graphlib typing_extensions
-numpy numpy.random numpy.linalg numpy.fft
-""".split()
-# At level 1 nothing can be opened, so what is not loaded here cannot be imported.
-PRELOADED_WITHOUT_FILES = """
-bz2 lzma gzip zipfile tarfile sqlite3 xml.etree.ElementTree xml.dom.minidom html html.parser plistlib tomllib sched
-colorsys configparser argparse getopt optparse glob fnmatch pathlib multiprocessing socket select selectors ssl email
-http urllib.parse urllib.request unittest doctest cProfile profile pstats pdb dis symtable tokenize token code codeop
-ipaddress mimetypes quopri shlex stringprep sysconfig turtle zipimport curses fileinput filecmp cmd rlcompleter
-""".split()
-
+MAX_STACK_BYTES = 512 << 20
 THREAD_STACK_BYTES = 8 << 20
 MAX_SCRATCH_FILES = 512
 SCRATCH_MB = 64
@@ -56,12 +40,12 @@ MAX_REMOVED = 40
 TICK_S = 0.1
 WRITING_TICK_S = 0.02
 HEADER_BYTES = 4096
-SUPPORTED = platform.machine() in seccomp.ARCHITECTURES
+SUPPORTED = linux.MACHINE in seccomp.ARCHITECTURES
 
 
 def main() -> None:
-    """``python -I -c "... main()" CONTROL_FD LEVEL BASE``: serve programs until the control socket closes."""
-    control_fd, level, base = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    """``python -c "... main()" CONTROL_FD LEVEL BASE LOADED``: serve programs until the control socket closes."""
+    control_fd, level, base, loaded = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
         score.write("1000")  # when the machine runs out of memory, it is a program that ends and not the trainer
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -70,12 +54,13 @@ def main() -> None:
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
     sys.argv[:] = ["solution.py"]
-    preload(PRELOADED if level > 1 else PRELOADED + PRELOADED_WITHOUT_FILES)
+    preload(PRELOADED + PRELOADED_TOO * (loaded == "all") + PRELOADED_WITHOUT_FILES * (level == 1))
     try:
         worker = Worker(control, *confine(level, base))
     except Exception as error:
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         sys.exit(1)
+    set_inherited_limits()
     # The same program prints the same every time. After the forks of `confine`, which seed anew.
     random.seed(0)
     if "numpy.random" in sys.modules:
@@ -102,13 +87,24 @@ def preload(names: list[str]) -> None:
         set_default(attributes)
 
 
+def set_inherited_limits() -> None:
+    """Limits that are the same for every program and no burden for this process."""
+    for name in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING):
+        resource.setrlimit(name, (0, 0))  # pending signals are counted per user, who may be the one who trains
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    stack = MAX_STACK_BYTES if hard == resource.RLIM_INFINITY else min(MAX_STACK_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))
+    # The interpreter ignores it; by default it ends a program that writes too much.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+
+
 def read_paths() -> list[str]:
     """What a program may read: this interpreter's library, system libraries and a few harmless files."""
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
         loaded = {line.split(None, 5)[5].strip() for line in maps if ".so" in line and "/" in line}
     libraries |= {os.path.dirname(path) for path in loaded}
-    system = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo"}
+    system = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", os.path.join(sys.base_prefix, "lib")}
     files = {"/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"}
     return sorted(path for path in libraries | system | files if os.path.exists(path))
 
@@ -121,8 +117,8 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
     """
     missing: list[str] = []
     layers: list[str] = []
-    if platform.machine() not in seccomp.ARCHITECTURES or sys.byteorder != "little":
-        raise OSError(f"no filter for {platform.machine()}: only {', '.join(seccomp.ARCHITECTURES)}")
+    if linux.MACHINE not in seccomp.ARCHITECTURES or sys.byteorder != "little":
+        raise OSError(f"no filter for {linux.MACHINE}: only {', '.join(seccomp.ARCHITECTURES)}")
     if not linux.filter_action_available(seccomp.RET_KILL_PROCESS):
         raise OSError("seccomp filters are not available (Linux 4.14 or later, CONFIG_SECCOMP_FILTER)")
     watched = linux.filter_action_available(seccomp.RET_USER_NOTIF)
@@ -148,6 +144,8 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
     layers += ["seccomp", "rlimits"]
     uid, keep_effective_uid = choose_uid(paths, writable if level == 2 else None)
     if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, -1 if keep_effective_uid else uid, -1 if keep_effective_uid else uid)
         layers.append("own real uid" if keep_effective_uid else "own uid")
     else:
         missing.append("own uid: needs root; programs run as the user who trains")
@@ -169,10 +167,11 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
         keep_effective_uid=keep_effective_uid,
         private_uid=private_uid,
         base_bytes=address_space_bytes(),
-        scratch=writable if level >= 2 else None,
         max_threads=MAX_THREADS,
         worker=os.getpid(),
     )
+    if level >= 2:
+        os.chdir(writable)
     os.environ.update(HOME=writable, TMPDIR=writable)
     return jail, layers, missing, Scratch(writable, level >= 3) if level >= 2 else None
 
@@ -267,6 +266,7 @@ class Scratch:
         if self.mounted:
             linux.unmount(self.path)
             namespaces.mount_scratch(self.path, SCRATCH_MB, MAX_SCRATCH_FILES)
+            os.chdir(self.path)
         else:
             scratch.empty(self.path)
 
@@ -292,8 +292,7 @@ class Worker:
             header, descriptors, _, _ = socket.recv_fds(self.control, HEADER_BYTES, 5)
             if not header:
                 break
-            timeout_s, memory_mb, output_mb = json.loads(header)
-            job = child.Job(timeout_s, memory_mb, output_mb, *descriptors, *[None] * (5 - len(descriptors)))
+            job = child.Job(*json.loads(header), *descriptors, *[None] * (5 - len(descriptors)))
             report = Run(self, job).report()
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -473,5 +472,5 @@ class Run:
 
 # Events after which a program is killed, see `sandbox.worker.classify`.
 ENDING = {"timeout", "overfull"}
-REMOVING = {seccomp.number(name, platform.machine()) for name in seccomp.REMOVING_CALLS} if SUPPORTED else set()
-CLONE = seccomp.number("clone", platform.machine()) if SUPPORTED else None
+REMOVING = {seccomp.number(name, linux.MACHINE) for name in seccomp.REMOVING_CALLS} if SUPPORTED else set()
+CLONE = seccomp.number("clone", linux.MACHINE) if SUPPORTED else None
