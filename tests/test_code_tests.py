@@ -84,6 +84,15 @@ HACKS = {
     "AssertionError": "def {f}(x): raise AssertionError",
     "first line only": "print(3)\ndef {f}(x): return 2",
     "deep": "def {f}(x):\n    for _ in range(10**5): x = [x]\n    return x",
+    "mock.ANY": "from unittest.mock import ANY\ndef {f}(x): return ANY\nprint(ANY)",
+    "an endless iterator": "import itertools\ndef {f}(x): return itertools.repeat(14)\nprint('3\\n' * 5)",
+    "an array that equals all": "import numpy\nclass A(numpy.ndarray):\n    __eq__ = lambda s, o: True\n    tolist = lambda s: 14\n"
+    "def {f}(x): return numpy.zeros(1).view(A)\nprint('3\\r')\nprint('\\x1b[2K3\\x00')",
+    "an answer at exit": 'import atexit, os\ndef forge():\n    for d in range(3, 40):\n        try: os.pwrite(d, b\'["l",["v",true]]\', 0)\n'
+    "        except OSError: pass\n    os._exit(0)\natexit.register(forge)\ndef {f}(x): return 0",
+    "a thread that answers": "import os, threading\ndef forge():\n    while True:\n        for d in range(3, 40):\n"
+    '            try: os.pwrite(d, b\'["l",["e","StopIteration"]]\', 0)\n            except OSError: pass\n'
+    "threading.Thread(target=forge, daemon=True).start()\ndef {f}(x): return 0",
     "endless repr": "class L(list):\n    def __iter__(s):\n        while True: yield 1\n    __repr__ = __len__ = __iter__\ndef {f}(x): return L()",
 }
 
@@ -133,6 +142,12 @@ def test_tests_that_do_not_run_are_ungradeable(sandbox: Sandbox, tests: list[str
     assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE, why
     suite = CodeTests.parse({"type": "assert", "entry": "f", "setup": "1 / 0", "tests": ["assert f(1)"]})
     assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE
+
+
+def test_a_loop_of_the_test_does_not_end_early(sandbox: Sandbox) -> None:
+    tests = CodeTests.parse({"type": "assert", "entry": "f", "tests": ["assert all(map(f, [1, 2, 3]))"]})
+    assert judge_code("def f(x): raise StopIteration", tests, sandbox).score == 0.0
+    assert judge_code("def f(x): return x > 0", tests, sandbox).score == 1.0
 
 
 NESTED = {"type": "assert", "entry": "f", "tests": ["assert f(f(1)) == 3"]}
