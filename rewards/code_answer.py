@@ -4,8 +4,8 @@ import re
 
 from rewards.tags import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, extract_answer
 
-# A fence opens at the start of a line, with nothing after it but the name of a language.
-_FENCE = re.compile(r"^[ \t]*```[ \t]*([\w+-]*)[ \t]*$", re.MULTILINE)
+# A fence opens at the start of a line, with nothing after it but the name of a language. Possessive, for linear time.
+_FENCE = re.compile(r"^[ \t]*+```[ \t]*+[\w+-]*+[ \t]*+$", re.MULTILINE)
 
 
 def extract_code(text: str) -> str | None:

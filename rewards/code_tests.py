@@ -28,11 +28,14 @@ MAX_RETRIES = 2
 # Passes over a check whose calls depend on results of others (`f(f(1))` takes three) and calls it may make in all.
 MAX_PASSES = 50
 MAX_CALLS = 1000
-# Check code runs in a sandbox too, and has this long, whatever the program under test is allowed.
+# Check code runs in a sandbox too, and has this long, whatever the program under test is allowed. All calls of one
+# program together have as long, and their values this much room (half of what the codec carries).
 CHECK_TIMEOUT_S = 30.0
 CHECK_MEMORY_MB = 1024
+MAX_VALUE_BYTES = 16 << 20
 
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# Possessive: a run of digits has one reading, so that a word of a million of them takes no longer to refuse.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 
 
 class Runner(Protocol):
@@ -308,7 +311,7 @@ def _run_asserts(
     """
     total = len(tests.tests)
     known: dict[str, tuple[str, Any]] = {}
-    failure = ""
+    failure, spent_s, num_bytes = "", 0.0, 0
     for _ in range(MAX_PASSES):
         arguments = [tests.setup, list(tests.tests), tests.entry, known]
         result, answer = _call(CHECK_PROGRAM, "check", arguments, {}, sandbox, CHECK_TIMEOUT_S, CHECK_MEMORY_MB)
@@ -316,22 +319,32 @@ def _run_asserts(
             broken = not known  # without any result of the program's, it is the tests that do not run
             detail = f"the tests ended with {result.status}: {_last_line(result)}"
             return TestReport("broken_tests" if broken else "wrong_answer", 0, total, detail)
-        outcomes, wanted = answer[1]
-        broken_test = next((detail for outcome, detail in outcomes if outcome == "broken"), None)
-        if broken_test is not None:
-            return TestReport("broken_tests", 0, total, broken_test)
+        outcomes, wanted, impossible = answer[1]
+        fault = next((detail for outcome, detail in outcomes if outcome == "broken"), None)
+        if impossible:
+            fault = f"a test calls {impossible[0]}, and only plain data can be passed"
+        elif not wanted and not known:
+            fault = f"no test calls {tests.entry}: {outcomes[0][1] or 'they pass without'}"
+        elif len(known) + len(wanted) > MAX_CALLS:
+            fault = f"the tests make more than {MAX_CALLS} calls"
+        if fault is not None:
+            return TestReport("broken_tests", 0, total, fault)
         if not wanted:
             passed = sum(outcome == "pass" for outcome, _ in outcomes)
             wrong = next(
                 (f"test {n}: {detail}" for n, (outcome, detail) in enumerate(outcomes) if outcome != "pass"), ""
             )
             return TestReport("accepted" if passed == total else "wrong_answer", passed, total, failure or wrong)
-        if len(known) + len(wanted) > MAX_CALLS:
-            return TestReport("broken_tests", 0, total, f"the tests make more than {MAX_CALLS} calls")
         for args, kwargs in wanted:
             result, made = _call(code, tests.entry, args, kwargs, sandbox, timeout_s, memory_mb)
+            spent_s += result.wall_s
+            num_bytes += len(encode(made))
             if result.status not in (Status.OK, Status.RUNTIME_ERROR):
                 return TestReport(result.status, 0, total, _last_line(result))
+            if spent_s > CHECK_TIMEOUT_S:
+                return TestReport(Status.TIMEOUT, 0, total, f"its calls took more than {CHECK_TIMEOUT_S:.0f} s in all")
+            if num_bytes > MAX_VALUE_BYTES:
+                return TestReport("wrong_answer", 0, total, f"returned more than {MAX_VALUE_BYTES} bytes in all")
             failure = failure or (_last_line(result) if result.status is Status.RUNTIME_ERROR else "")
             known[encode([args, kwargs])] = made if result.status is Status.OK and made else _raised(made)
     return TestReport("broken_tests", 0, total, f"the tests' calls are not settled after {MAX_PASSES} passes")
@@ -348,7 +361,9 @@ def _refuse_broken(result: Result) -> None:
 
 
 def _last_line(result: Result) -> str:
-    return result.stderr.rstrip().rpartition("\n")[2][:200]
+    """Of stderr, without what would control the terminal that it is printed on."""
+    line = result.stderr.rstrip().rpartition("\n")[2][:200]
+    return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 
 
 def _show(value: Any) -> str:

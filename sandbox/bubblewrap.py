@@ -23,6 +23,7 @@ from sandbox.zygote import read_paths
 
 OUTPUT_MB = 8
 NOBODY = "65534"
+STATUS_BYTES = 4096
 # 256 MB for the address space of the interpreter itself, NumPy and its libraries.
 LIMITS = """import resource, signal
 def limit(name, value): resource.setrlimit(name, (value, value))
@@ -78,7 +79,8 @@ class BubblewrapSandbox:
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         for key, value in environment.items():
             options += ["--setenv", key, value]
-        return options
+        # Both are file systems in memory that have no limit of their own; /tmp has one.
+        return [*options, "--remount-ro", "/dev", "--remount-ro", "/"]
 
     def run(
         self, code: str, stdin: str = "", *, timeout_s: float | None = None, memory_mb: int | None = None
@@ -115,10 +117,11 @@ class BubblewrapSandbox:
         program = Program(script, stdin, timeout_s or self.timeout_s, memory_mb or self.memory_mb, OUTPUT_MB)
         limits = LIMITS.format(memory_mb=program.memory_mb, output_mb=OUTPUT_MB, cpu_s=int(program.timeout_s) + 2)
         files = [memory_file(limits + script), memory_file(stdin), memory_file(), memory_file()]
+        ending = memory_file()  # bubblewrap's own word on how the program ended, out of the program's reach
         rules = os.memfd_create("filter", os.MFD_CLOEXEC)
         os.write(rules, seccomp.tool_filter())
         os.lseek(rules, 0, os.SEEK_SET)
-        command = [self.bwrap, *self.arguments, "--seccomp", str(rules)]
+        command = [self.bwrap, *self.arguments, "--seccomp", str(rules), "--json-status-fd", str(ending)]
         command += [self.python, "-I", "-B", "-X", "utf8", "-c", f"exec(open({files[0]}, encoding='utf-8').read())"]
         started = time.monotonic()
         try:
@@ -128,7 +131,7 @@ class BubblewrapSandbox:
                 stdout=files[2],
                 stderr=files[3],
                 env={},
-                pass_fds=[files[0], rules, *passed],
+                pass_fds=[files[0], rules, ending, *passed],
                 start_new_session=True,
             )
             try:
@@ -136,22 +139,25 @@ class BubblewrapSandbox:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 exit_code, events = process.wait(), ["timeout"]
-            return self._result(program, exit_code, events, files, time.monotonic() - started)
+            ended = bool(events) or b'"exit-code"' in read_tail(ending, STATUS_BYTES)
+            return self._result(program, exit_code, events, files, ended, time.monotonic() - started)
         except OSError as error:
             return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=f"bubblewrap: {error}")
         finally:
-            for descriptor in (*files, rules):
+            for descriptor in (*files, rules, ending):
                 os.close(descriptor)
 
-    def _result(self, program: Program, exit_code: int, events: list[str], files: list[int], wall_s: float) -> Result:
+    def _result(
+        self, program: Program, exit_code: int, events: list[str], files: list[int], ended: bool, wall_s: float
+    ) -> Result:
         limit = program.output_mb << 20
         stderr = read_tail(files[3], 64 << 10).decode("utf-8", "replace")
         if exit_code > 128:  # bubblewrap's way to say that the program ended by a signal
             exit_code = 128 - exit_code
         full = max(os.fstat(files[2]).st_size, os.fstat(files[3]).st_size) >= limit
         report: dict[str, Any] = {"exit_code": exit_code, "events": events, "stage": "compiled"}
-        if exit_code == 1 and stderr.startswith("bwrap: "):
-            report["error"] = stderr.strip()[:500]
+        if not ended:
+            report["error"] = f"bubblewrap did not run it: exit code {exit_code}: {stderr.strip()[:500]}"
         return Result(
             status=classify(report, stderr, full),
             stdout=os.pread(files[2], limit, 0).decode("utf-8", "replace"),

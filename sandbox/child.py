@@ -8,7 +8,6 @@ import atexit
 import builtins
 import os
 import resource
-import signal
 import socket
 import struct
 import sys
@@ -20,9 +19,7 @@ from typing import Any
 
 from sandbox import codec, landlock, linux
 
-# Deleted files that are still open escape the count of the scratch directory's bytes: this bounds them.
 MAX_DESCRIPTORS = 40
-MAX_STACK_BYTES = 512 << 20
 SETUP_FAILED = 70  # EX_SOFTWARE
 
 
@@ -38,8 +35,8 @@ class Jail:
         keep_effective_uid: Change only the real user id, because nobody else can read the interpreter's files.
         private_uid: Whether RLIMIT_NPROC counts this program's threads alone.
         base_bytes: Address space that a program starts with.
-        scratch: The one writable directory; None at level 1.
         max_threads: Threads a program may have.
+        worker: The worker's process id, as its programs see it.
     """
 
     ruleset: int | None
@@ -50,17 +47,18 @@ class Jail:
     keep_effective_uid: bool
     private_uid: bool
     base_bytes: int
-    scratch: str | None
     max_threads: int
+    worker: int
 
 
 @dataclass(frozen=True)
 class Job:
-    """One program: its limits, and the descriptors it came with."""
+    """One program: its limits, the size of its text, and the descriptors it came with."""
 
     timeout_s: float
     memory_mb: int
     output_mb: int
+    code_bytes: int
     code: int
     stdin: int
     stdout: int
@@ -87,14 +85,14 @@ def become(jail: Jail, job: Job, stage: socket.socket) -> None:
 def lock_in(jail: Jail, job: Job, stage: socket.socket) -> str:
     """Everything between the fork and the program; returns the program's text."""
     os.setsid()
-    if jail.scratch is not None:
-        os.chdir(jail.scratch)
     for place, descriptor in enumerate((job.stdin, job.stdout, job.stderr)):
         os.dup2(descriptor, place)
-    text = os.pread(job.code, os.fstat(job.code).st_size, 0).decode("utf-8", "surrogatepass")
+    text = os.pread(job.code, job.code_bytes, 0).decode("utf-8", "surrogatepass")
     set_limits(jail, job)
     drop_privileges(jail)
     linux.die_with_parent()
+    if os.getppid() != jail.worker:
+        raise ProcessLookupError("the worker ended meanwhile")
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if jail.ruleset is not None:
         landlock.restrict_self(jail.ruleset)
@@ -113,7 +111,7 @@ def lock_in(jail: Jail, job: Job, stage: socket.socket) -> str:
 
 
 def set_limits(jail: Jail, job: Job) -> None:
-    """Kernel limits on this process. Wall time and all threads' CPU time are the supervisor's."""
+    """Kernel limits on this process, beyond those of the worker. Wall and CPU time are the supervisor's first."""
     setrlimit = resource.setrlimit
     memory = job.memory_mb << 20
     address_space = jail.base_bytes + memory
@@ -123,28 +121,16 @@ def set_limits(jail: Jail, job: Job) -> None:
     setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     setrlimit(resource.RLIMIT_FSIZE, (output, output))
     setrlimit(resource.RLIMIT_NOFILE, (MAX_DESCRIPTORS, MAX_DESCRIPTORS))
-    for name in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE):
-        setrlimit(name, (0, 0))
-    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
-    stack = MAX_STACK_BYTES if hard == resource.RLIM_INFINITY else min(MAX_STACK_BYTES, hard)
-    setrlimit(resource.RLIMIT_STACK, (stack, stack))
     if jail.private_uid:
         threads = jail.max_threads + 8  # in a user namespace of our own, the worker counts too
         setrlimit(resource.RLIMIT_NPROC, (threads, threads))
-    # The interpreter ignores it; by default it ends a program that writes too much.
-    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
 
 
 def drop_privileges(jail: Jail) -> None:
-    """A user id of its own where possible, and no capabilities."""
+    """A user id of its own where possible, and no capabilities. The group is the worker's, which has changed it."""
     if jail.uid is not None:
-        os.setgroups([])
-        if jail.keep_effective_uid:
-            os.setresgid(jail.uid, -1, -1)
-            os.setresuid(jail.uid, -1, -1)
-        else:
-            os.setresgid(jail.uid, jail.uid, jail.uid)
-            os.setresuid(jail.uid, jail.uid, jail.uid)
+        kept = -1 if jail.keep_effective_uid else jail.uid
+        os.setresuid(jail.uid, kept, kept)
     linux.drop_capabilities()
 
 

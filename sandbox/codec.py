@@ -2,17 +2,21 @@
 
 `encode` runs beside model code: it looks at real types only and calls builtin methods unbound, so that a class of the
 model's making cannot answer for its value. `decode` runs outside: whatever the bytes are, it returns plain values of
-exact builtin types or raises `CodecError`, in bounded time and depth.
+exact builtin types or raises `CodecError`, in bounded time and depth. Equal values are the same text in any process.
 
 It does not carry identity, cycles or types beyond those listed: the rest arrives as `Opaque`, which equals nothing.
 """
 
 import json
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 MAX_DEPTH = 100
 MAX_ITEMS = 1_000_000
 MAX_BYTES = 32 << 20
+# Keys of one hash make a set or dict slow to build: its time is the square of their number.
+MAX_SAME_HASH = 100
 SAFE_INTEGER = 1 << 53
 
 
@@ -62,7 +66,7 @@ def _pack(value: Any, depth: int) -> Any:
         return ["d", [[_pack(key, depth - 1), _pack(item, depth - 1)] for key, item in dict.items(value)]]
     if set in bases or frozenset in bases:
         items = set.__iter__(value) if set in bases else frozenset.__iter__(value)
-        return ["s" if set in bases else "z", [_pack(item, depth - 1) for item in items]]
+        return ["s" if set in bases else "z", sorted((_pack(item, depth - 1) for item in items), key=json.dumps)]
     if bytes in bases:
         return ["b", bytes.hex(value)]
     if complex in bases:
@@ -124,11 +128,23 @@ class _Unpacker:
             case ["o", str(name)]:
                 return Opaque(name)
             case ["d", list(pairs)]:
-                return {self.unpack(key, depth - 1): self.unpack(value, depth - 1) for key, value in pairs}
+                unpacked = [(self.unpack(key, depth - 1), self.unpack(value, depth - 1)) for key, value in pairs]
+                check_hashes(key for key, _ in unpacked)
+                return dict(unpacked)
             case ["l" | "t" | "s" | "z" as tag, list(items)]:
+                values = [self.unpack(item, depth - 1) for item in items]
+                if tag in ("s", "z"):
+                    check_hashes(values)
                 build: Any = {"l": list, "t": tuple, "s": set, "z": frozenset}[tag]
-                return build(self.unpack(item, depth - 1) for item in items)
+                return build(values)
         raise CodecError("no such tag")
+
+
+def check_hashes(keys: Iterable[Any]) -> None:
+    """Refuse keys that were chosen to collide."""
+    counts = Counter(map(hash, keys))
+    if counts and max(counts.values()) > MAX_SAME_HASH:
+        raise CodecError(f"more than {MAX_SAME_HASH} keys of one hash")
 
 
 def read_answer(data: bytes) -> tuple[str, Any] | None:

@@ -1,12 +1,13 @@
 """The few calls into Linux that Python's standard library lacks, through ctypes. Errors are OSErrors."""
 
 import ctypes
+import errno
 import os
-import platform
 import signal
 import struct
 from typing import Any
 
+MACHINE = os.uname().machine
 libc = ctypes.CDLL(None, use_errno=True)
 _holding_the_lock = ctypes.PyDLL(None)
 
@@ -36,7 +37,10 @@ def fork() -> int:
     For a process with one thread that neither needs its generators reseeded nor its locks replaced: the hooks touch
     about 200 pages, which the child would then have to copy.
     """
-    return _holding_the_lock.fork()
+    pid = _holding_the_lock.fork()
+    if pid < 0:
+        raise BlockingIOError(errno.EAGAIN, "fork: the user, the container or the machine has too many processes")
+    return pid
 
 
 def raise_errno(what: str) -> None:
@@ -83,7 +87,7 @@ def unmount(target: str) -> None:
 def pivot_root(new_root: str) -> None:
     """Make ``new_root`` the root directory and detach the old one."""
     os.chdir(new_root)
-    syscall(SYS_PIVOT_ROOT[platform.machine()], b".", b".")
+    syscall(SYS_PIVOT_ROOT[MACHINE], b".", b".")
     unmount(".")
     os.chdir("/")
 
@@ -91,7 +95,7 @@ def pivot_root(new_root: str) -> None:
 def drop_capabilities() -> None:
     """Give up every capability of this process."""
     header = struct.pack("=Ii", CAPABILITY_VERSION_3, 0)
-    syscall(SYS_CAPSET[platform.machine()], header, bytes(24))
+    syscall(SYS_CAPSET[MACHINE], header, bytes(24))
 
 
 def close_range(first: int, last: int) -> None:
@@ -120,10 +124,10 @@ def install_filter(instructions: Any, listener: bool = False) -> int:
     """Install a BPF filter, held in a ctypes buffer; with ``listener``, the descriptor that its notices arrive at."""
     program = _Program(ctypes.sizeof(instructions) // 8, ctypes.addressof(instructions))
     flags = SECCOMP_FILTER_FLAG_NEW_LISTENER if listener else 0
-    return syscall(SYS_SECCOMP[platform.machine()], SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(program))
+    return syscall(SYS_SECCOMP[MACHINE], SECCOMP_SET_MODE_FILTER, flags, ctypes.byref(program))
 
 
 def filter_action_available(action: int) -> bool:
     """Whether this kernel's seccomp knows the action."""
-    number = SYS_SECCOMP[platform.machine()]
+    number = SYS_SECCOMP[MACHINE]
     return libc.syscall(number, SECCOMP_GET_ACTION_AVAIL, 0, struct.pack("=I", action)) == 0

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import math
 import os
 import queue
+import re
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sandbox import codec, selftest
+from sandbox.preloaded import PRELOADED_TOO
 from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
 from sandbox.worker import MAX_PROGRAMS, Program, Worker, WorkerDiedError, interpreter
 
@@ -18,6 +21,9 @@ log = logging.getLogger(__name__)
 
 LEVEL_VARIABLE = "R1ZERO_SANDBOX_LEVEL"
 LEVELS = (3, 2, 1)
+# Programs that name such a module run in a worker that has it loaded; the others in one that forks faster.
+NEEDS_MORE = re.compile(rf"\b(?:{'|'.join({name.partition('.')[0] for name in PRELOADED_TOO})})\b")
+DEFAULT_MIN_LEVEL = 2
 
 
 class Sandbox:
@@ -29,7 +35,8 @@ class Sandbox:
     Args:
         workers: Programs at a time; None for one a CPU core.
         level: Use exactly this one; None for what R1ZERO_SANDBOX_LEVEL says, else for the highest there is.
-        min_level: Refuse to start below it. 1 accepts seccomp alone, where programs cannot open files.
+        min_level: Refuse to start below it, whatever asks for less. 1 accepts seccomp alone, where programs cannot open
+            files. None for 2, or for the level that is asked for.
         timeout_s, memory_mb, output_mb: Limits of a program for which `run` gives none, see `Program`.
         python: Interpreter of the programs; None for this one.
         directory: Where scratch directories are made; None for the system's.
@@ -42,7 +49,7 @@ class Sandbox:
         self,
         workers: int | None = None,
         level: int | None = None,
-        min_level: int = 2,
+        min_level: int | None = None,
         timeout_s: float = 10.0,
         memory_mb: int = 512,
         output_mb: int = 8,
@@ -63,26 +70,33 @@ class Sandbox:
         self.executor: ThreadPoolExecutor | None = None
         first = self._start_highest(requested_level(level), min_level)
         self.level, self.confinement = first.level, self._describe(first)
-        # Workers that wait; None stands for one that is still to be started.
-        self.idle: queue.LifoQueue[Worker | None] = queue.LifoQueue()
+        # A program at a time each. By whether everything is loaded, the workers that it has started so far.
+        self.idle: queue.LifoQueue[dict[bool, Worker]] = queue.LifoQueue()
         self.alive: set[Worker] = {first}
         for _ in range(self.num_workers - 1):
-            self.idle.put(None)
-        self.idle.put(first)
+            self.idle.put({})
+        self.idle.put({True: first})
         try:
             selftest.check(self)
         except BaseException:
             self.close()
             raise
 
-    def _start_highest(self, level: int | None, min_level: int) -> Worker:
+    def _start_highest(self, level: int | None, min_level: int | None) -> Worker:
         """The first worker, at the highest level that works; remembers why the levels above do not."""
         self.unavailable: list[str] = []
+        if min_level is None:
+            min_level = level or DEFAULT_MIN_LEVEL
+        if level is not None and level < min_level:
+            raise SandboxUnavailableError(
+                f"sandbox: level {level} was asked for (level= or {LEVEL_VARIABLE}), and min_level = {min_level} "
+                "forbids it: change one of them."
+            )
         for candidate in LEVELS if level is None else (level,):
-            if candidate < min_level and level is None:
+            if candidate < min_level:
                 break
             try:
-                return Worker(candidate, self.python, self.directory)
+                return Worker(candidate, self.python, self.directory, everything=True)
             except SandboxUnavailableError as error:
                 self.unavailable.append(f"level {candidate}: {error}")
         raise SandboxUnavailableError(
@@ -153,8 +167,8 @@ class Sandbox:
         given = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
         limits: dict[str, Any] = {key: self.limits[key] if value is None else value for key, value in given.items()}
         for key, value in limits.items():
-            if not value > 0:
-                raise ValueError(f"{key} = {value}: a limit must be above 0.")
+            if not 0 < value < math.inf:
+                raise ValueError(f"{key} = {value}: a limit must be a number above 0.")
         return Program(code, stdin, request=request, **limits)
 
     def _threads(self) -> ThreadPoolExecutor:
@@ -168,28 +182,33 @@ class Sandbox:
             raise RuntimeError("this Sandbox is closed")
         if os.getpid() != self.owner:
             raise RuntimeError("this Sandbox was made before a fork: make one in each process that runs programs")
-        worker = self.idle.get()
+        # At level 1, what is not loaded cannot be imported.
+        everything = self.level == 1 or NEEDS_MORE.search(program.code) is not None
+        workers = self.idle.get()
         try:
-            worker = self._healthy(worker)
-            result, answer = worker.run(program)
+            result, answer = self._healthy(workers, everything).run(program)
         except (WorkerDiedError, SandboxUnavailableError, OSError) as error:
             log.warning("sandbox: %s", error)
-            self._retire(worker)
-            worker = None
+            self._retire(workers.pop(everything, None))
             return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=str(error)), b""
+        except BaseException:  # Ctrl-C: the worker may still run this program, and would answer the next with it
+            self._retire(workers.pop(everything, None))
+            raise
         finally:
-            self.idle.put(worker)
+            self.idle.put(workers)
         if result.status is Status.INFRASTRUCTURE_ERROR:
             log.warning("sandbox: %s", result.error)
         return result, answer
 
-    def _healthy(self, worker: Worker | None) -> Worker:
-        """The worker, or a fresh one in the place of one that died or has served long enough."""
+    def _healthy(self, workers: dict[bool, Worker], everything: bool) -> Worker:
+        """The one of these workers, or a fresh one in the place of one that died or has served long enough."""
+        worker = workers.get(everything)
         if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
             return worker
-        self._retire(worker)
-        fresh = Worker(self.level, self.python, self.directory)
+        self._retire(workers.pop(everything, None))
+        fresh = Worker(self.level, self.python, self.directory, everything)
         fresh.confinement = self.confinement
+        workers[everything] = fresh
         with self.lock:
             self.alive.add(fresh)
         return fresh

@@ -1,7 +1,8 @@
 """The scratch directory of a worker: how much is in it, and making it empty again.
 
-A hostile program can nest directories deeper than a path may be long, or make them without permissions: everything
-here goes through directory descriptors, without recursion, and gives such directories their permissions back.
+A hostile program can nest directories deeper than a path may be long, make them without permissions, and exchange them
+for links while we look: everything here goes through directory descriptors, without recursion and without following a
+link, and gives directories their permissions back.
 """
 
 import os
@@ -30,23 +31,37 @@ def _entries(top: str) -> Iterator[tuple[int, str, os.stat_result]]:
             if not stat.S_ISDIR(status.st_mode):
                 yield entry
                 continue
-            if status.st_mode & 0o700 != 0o700:
-                os.chmod(name, 0o700, dir_fd=opened[-1])
-            opened.append(os.open(name, DIRECTORY, dir_fd=opened[-1]))
+            opened.append(_open_directory(name, opened[-1]))
             pending.append((os.listdir(opened[-1]), entry))
     finally:
         for descriptor in opened:
             os.close(descriptor)
 
 
-def measure(top: str) -> tuple[int, int]:
-    """(number of entries, bytes on disk) beneath ``top``. What vanishes while it looks is not counted."""
+def _open_directory(name: str, parent: int) -> int:
+    """A descriptor of the directory, which is made accessible to its owner."""
+    itself = os.open(name, os.O_PATH | DIRECTORY, dir_fd=parent)
+    try:
+        if os.fstat(itself).st_mode & 0o700 != 0o700:
+            os.chmod(f"/proc/self/fd/{itself}", 0o700)  # not by name, which may be a link by now
+        return os.open(".", DIRECTORY, dir_fd=itself)
+    finally:
+        os.close(itself)
+
+
+def measure(top: str, max_entries: int) -> tuple[int, int]:
+    """(number of entries, bytes on disk) beneath ``top``, of no more than ``max_entries``.
+
+    May be called while a program works in it: what changes under its eyes ends the count.
+    """
     count = size = 0
     try:
         for _, _, status in _entries(top):
             count += 1
             size += status.st_blocks * 512
-    except FileNotFoundError:
+            if count == max_entries:
+                break
+    except OSError:
         pass
     return count, size
 

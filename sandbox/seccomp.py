@@ -1,16 +1,16 @@
 """Which system calls a program may make, as a classic BPF filter.
 
-A call that no table below names is not permitted. Two filters are installed: `watch_filter`
-reports new threads and new files to the supervisor, which counts them; `main_filter` decides. The kernel obeys the
-stricter of the two, so nothing that the supervisor says can allow what `main_filter` denies.
+A call that no table below names is not permitted. Two filters are installed: `watch_filter` reports new threads, new
+files and removed files to the supervisor, which counts them; `main_filter` decides. The kernel obeys the stricter of
+the two, so nothing that the supervisor says can allow what `main_filter` denies.
 
 It does not look at paths or at memory behind pointers: a filter cannot. Paths are Landlock's business.
 """
 
 import errno
-import platform
 import struct
 
+from sandbox import linux
 from sandbox.syscalls import NUMBERS
 
 # linux/audit.h
@@ -32,6 +32,7 @@ CLONE_NEW_ANY = 0x7E020080  # every CLONE_NEW* flag: namespaces and, as CLONE_NE
 O_CREAT = 0o100
 O_TMPFILE = 0o20000000  # the bit that only O_TMPFILE has
 O_ASYNC = 0o20000
+AT_REMOVEDIR = 0x200
 
 # Stands in for the program's own pid until `patch_pid`; no process has this id.
 PID_PLACEHOLDER = 0x7FFFFFF1
@@ -50,6 +51,8 @@ flock fadvise64 sendto recvfrom shutdown getsockopt getsockname getpeername
 
 # Calls that take a path and change or open what it names: allowed where Landlock checks the path.
 FILE_CALLS = "mkdir mkdirat rmdir unlink unlinkat rename renameat renameat2 symlink symlinkat truncate".split()
+# Those after which a file may have no name, and so escape whoever measures the directory that it was in.
+REMOVING_CALLS = "unlink unlinkat rename renameat renameat2".split()
 
 # They report success and do nothing: Landlock does not cover them, and programs call them without need.
 IGNORED = """
@@ -186,12 +189,13 @@ def tool_rules() -> dict[str, Rule]:
 
 
 def watch_rules(files: bool) -> dict[str, Rule]:
-    """The calls that the supervisor counts: new threads and, where there is a scratch directory, new files."""
+    """The calls that the supervisor counts: new threads and, where there is a scratch directory, new and lost files."""
     rules: dict[str, Rule] = {"clone": NOTIFY}
     if files:
-        rules |= dict.fromkeys(("creat", "mkdir", "mkdirat", "symlink", "symlinkat"), NOTIFY)
+        rules |= dict.fromkeys(("creat", "mkdir", "mkdirat", "symlink", "symlinkat", *REMOVING_CALLS), NOTIFY)
         rules["open"] = without_bits(1, O_CREAT, NOTIFY)
         rules["openat"] = without_bits(2, O_CREAT, NOTIFY)
+        rules["unlinkat"] = (load_argument(2), (JSET, ALLOW, NOTIFY, AT_REMOVEDIR))
     return rules
 
 
@@ -261,17 +265,17 @@ def search(ranges: list[tuple[int, Rule]], steps: list[Step], names: dict[Rule, 
 def main_filter(files: bool, truncate: bool, machine: str | None = None) -> bytes:
     """The filter that decides; `pid_places` says where the pid belongs."""
     rules = main_rules(files, truncate)
-    return assemble(rules, fail(errno.EPERM), fail(errno.ENOSYS), machine or platform.machine())
+    return assemble(rules, fail(errno.EPERM), fail(errno.ENOSYS), machine or linux.MACHINE)
 
 
 def tool_filter(machine: str | None = None) -> bytes:
     """The filter for `sandbox.bubblewrap`."""
-    return assemble(tool_rules(), fail(errno.EPERM), fail(errno.ENOSYS), machine or platform.machine())
+    return assemble(tool_rules(), fail(errno.EPERM), fail(errno.ENOSYS), machine or linux.MACHINE)
 
 
 def watch_filter(files: bool, machine: str | None = None) -> bytes:
     """The filter that reports to the supervisor and otherwise allows."""
-    return assemble(watch_rules(files), ALLOW, ALLOW, machine or platform.machine())
+    return assemble(watch_rules(files), ALLOW, ALLOW, machine or linux.MACHINE)
 
 
 def pid_places(program: bytes) -> list[int]:

@@ -25,7 +25,6 @@ REPLY_BYTES = 1 << 16
 # Programs per worker, against slow leaks. Measured: none in 10,000.
 MAX_PROGRAMS = 20_000
 
-PACKAGE_PARENT = str(Path(__file__).resolve().parent.parent)
 # A bare interpreter that only raises the soft stack limit and becomes the worker: the memory layout, and with it how
 # far the main stack can ever grow, is fixed at exec.
 STACK_BYTES = 1 << 30
@@ -36,9 +35,14 @@ wanted = {STACK_BYTES} if hard == resource.RLIM_INFINITY else min({STACK_BYTES},
 resource.setrlimit(resource.RLIMIT_STACK, (wanted, hard))
 os.execv(sys.argv[1], sys.argv[1:])
 """
-START = (
-    "import sys; sys.path.insert(0, {parent!r}); from sandbox import zygote; sys.path.remove({parent!r}); zygote.main()"
-)
+# The package without its __init__, which loads what the trainer's end needs.
+START = f"""
+import sys, types
+package = sys.modules["sandbox"] = types.ModuleType("sandbox")
+package.__path__ = [{os.path.dirname(__file__)!r}]
+from sandbox import zygote
+zygote.main()
+"""
 # Threads and arenas would each take a share of the address space that a program is given.
 ENVIRONMENT = {
     "PATH": "/usr/bin:/bin",
@@ -78,13 +82,13 @@ class WorkerDiedError(Exception):
 
 
 class Worker:
-    """One worker process at ``level``.
+    """One worker process at ``level``, with the modules loaded that most programs import or ``everything``.
 
     Raises:
         SandboxUnavailableError: It did not start.
     """
 
-    def __init__(self, level: int, python: str, directory: str | None) -> None:
+    def __init__(self, level: int, python: str, directory: str | None, everything: bool) -> None:
         self.level, self.num_programs = level, 0
         self.base = tempfile.mkdtemp(prefix="r1zero-sandbox-", dir=directory)
         self.control, theirs = socket.socketpair()
@@ -94,10 +98,10 @@ class Worker:
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter in an unusual place may need it to start
             environment["LD_LIBRARY_PATH"] = os.environ["LD_LIBRARY_PATH"]
         command = [python, "-I", "-S", "-c", RAISE_STACK]
-        command += [python, "-s", "-P", "-B", "-X", "utf8", "-c", START.format(parent=PACKAGE_PARENT)]
+        command += [python, "-s", "-P", "-B", "-X", "utf8", "-c", START]
         try:
             self.process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(level), self.base],
+                [*command, str(theirs.fileno()), str(level), self.base, "all" if everything else "most"],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=self.errors,
@@ -131,7 +135,9 @@ class Worker:
 
     def is_alive(self) -> bool:
         """Whether it still waits for work."""
-        return self.process.poll() is None and not select.select([self.control], [], [], 0)[0]
+        waiting = select.poll()  # unlike select(), for any number of descriptors
+        waiting.register(self.control, select.POLLIN)
+        return self.process.poll() is None and not waiting.poll(0)
 
     def run(self, program: Program) -> tuple[Result, bytes]:
         """The result, and what the program left in its result descriptor (empty without a request).
@@ -145,7 +151,8 @@ class Worker:
         if program.request is not None:
             files.append(memory_file())
         try:
-            header = json.dumps([program.timeout_s, program.memory_mb, program.output_mb]).encode()
+            code_bytes = os.fstat(files[0]).st_size
+            header = json.dumps([program.timeout_s, program.memory_mb, program.output_mb, code_bytes]).encode()
             try:
                 socket.send_fds(self.control, [header], files)
             except OSError as error:
@@ -187,7 +194,8 @@ class Worker:
 
     def close(self) -> None:
         """End the worker; what it runs is killed."""
-        self.control.close()
+        with contextlib.suppress(OSError):
+            self.control.shutdown(socket.SHUT_RDWR)  # closing alone does not wake a thread that waits for an answer
         try:
             self.process.wait(2.0)
         except subprocess.TimeoutExpired:
@@ -198,11 +206,14 @@ class Worker:
     def discard(self) -> None:
         """Give back what a worker leaves, however it ended."""
         self.control.close()
-        os.close(self.errors)
+        if self.errors >= 0:
+            os.close(self.errors)
+            self.errors = -1
         if os.path.isdir(os.path.join(self.base, "tmp")):
             # Only a killed worker leaves it. In another process, as the tree may be hostile.
-            subprocess.run(["chmod", "-R", "u+rwx", self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
-            subprocess.run(["rm", "-rf", "--", self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
+            for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf", "--"]):
+                with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                    subprocess.run([*command, self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
         shutil.rmtree(self.base, ignore_errors=True)
 
 
@@ -228,7 +239,7 @@ def read_result(report: dict[str, Any], program: Program, stdout: int, stderr: i
     full = os.fstat(stdout).st_size >= limit or os.fstat(stderr).st_size >= limit
     errors = read_tail(stderr, STDERR_BYTES).decode("utf-8", "replace")
     status = classify(report, errors, full)
-    ended_itself = status is not Status.INFRASTRUCTURE_ERROR and "timeout" not in report["events"]
+    ended_itself = status is not Status.INFRASTRUCTURE_ERROR and not {"timeout", "overfull"} & set(report["events"])
     return Result(
         status=status,
         stdout=os.pread(stdout, limit, 0).decode("utf-8", "replace"),
@@ -258,9 +269,9 @@ def classify(report: dict[str, Any], stderr: str, full: bool) -> Status:
         return Status.COMPILE_ERROR
     if exit_code == 0:
         return Status.OK
-    if exit_code == -signal.SIGXFSZ or "disk" in events:
-        return Status.DISK_LIMIT
     last_line = stderr.rstrip().rpartition("\n")[2]
+    if exit_code == -signal.SIGXFSZ or {"disk", "overfull"} & set(events) or "[Errno 28]" in last_line:
+        return Status.DISK_LIMIT
     if "threads" in events or "[Errno 11]" in last_line or "can't start new thread" in last_line:
         return Status.PROCESS_LIMIT
     if "MemoryError" in last_line or "[Errno 12]" in last_line:

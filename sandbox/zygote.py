@@ -13,7 +13,6 @@ import gc
 import importlib
 import json
 import os
-import platform
 import random
 import resource
 import select
@@ -27,45 +26,41 @@ from dataclasses import dataclass
 from typing import Any
 
 from sandbox import child, landlock, linux, namespaces, scratch, seccomp
+from sandbox.preloaded import PRELOADED, PRELOADED_TOO, PRELOADED_WITHOUT_FILES
 
-# What solutions import. Loaded once here instead of once for each program.
-PRELOADED = """
-abc array ast bisect calendar cmath codecs collections contextlib copy csv ctypes dataclasses datetime decimal difflib
-enum fractions functools hashlib heapq inspect io itertools json keyword linecache locale logging math numbers operator
-pickle platform pprint queue random re secrets shutil statistics string struct subprocess tempfile textwrap threading
-time timeit traceback types typing unicodedata uuid warnings weakref zlib concurrent.futures concurrent.futures.thread
-encodings.latin_1 encodings.ascii encodings.utf_16 _strptime zoneinfo base64 binascii asyncio graphlib typing_extensions
-numpy numpy.random numpy.linalg numpy.fft
-""".split()
-# At level 1 nothing can be opened, so what is not loaded here cannot be imported.
-PRELOADED_WITHOUT_FILES = """
-bz2 lzma gzip zipfile tarfile sqlite3 xml.etree.ElementTree xml.dom.minidom html html.parser plistlib tomllib sched
-colorsys configparser argparse getopt optparse glob fnmatch pathlib multiprocessing socket select selectors ssl email
-http urllib.parse urllib.request unittest doctest cProfile profile pstats pdb dis symtable tokenize token code codeop
-ipaddress mimetypes quopri shlex stringprep sysconfig turtle zipimport curses fileinput filecmp cmd rlcompleter
-""".split()
-
+MAX_STACK_BYTES = 512 << 20
 THREAD_STACK_BYTES = 8 << 20
 MAX_SCRATCH_FILES = 512
 SCRATCH_MB = 64
 MAX_THREADS = 64
-# Longest that a running program goes unobserved: how late a limit on the CPU time of many threads may be noticed.
+# A file without a name that is still open or mapped is in no directory to be measured: this many full ones can be.
+MAX_REMOVED = 40
+# Longest that a running program goes unobserved: how late a limit on the CPU time of many threads may be noticed; and,
+# once it has made a file, how long it may write before the scratch directory is measured.
 TICK_S = 0.1
+WRITING_TICK_S = 0.02
 HEADER_BYTES = 4096
+SUPPORTED = linux.MACHINE in seccomp.ARCHITECTURES
 
 
 def main() -> None:
-    """``python -I -c "... main()" CONTROL_FD LEVEL BASE``: serve programs until the control socket closes."""
-    control_fd, level, base = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    """``python -c "... main()" CONTROL_FD LEVEL BASE LOADED``: serve programs until the control socket closes."""
+    control_fd, level, base, loaded = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4]
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as score:
+        score.write("1000")  # when the machine runs out of memory, it is a program that ends and not the trainer
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    wanted = 4 * MAX_SCRATCH_FILES  # to walk through directories that are nested as deep as there can be
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard))
     control = socket.socket(fileno=control_fd)
     os.set_inheritable(control_fd, False)
     sys.argv[:] = ["solution.py"]
-    preload(PRELOADED if level > 1 else PRELOADED + PRELOADED_WITHOUT_FILES)
+    preload(PRELOADED + PRELOADED_TOO * (loaded == "all") + PRELOADED_WITHOUT_FILES * (level == 1))
     try:
         worker = Worker(control, *confine(level, base))
     except Exception as error:
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         sys.exit(1)
+    set_inherited_limits()
     # The same program prints the same every time. After the forks of `confine`, which seed anew.
     random.seed(0)
     if "numpy.random" in sys.modules:
@@ -92,13 +87,24 @@ def preload(names: list[str]) -> None:
         set_default(attributes)
 
 
+def set_inherited_limits() -> None:
+    """Limits that are the same for every program and no burden for this process."""
+    for name in (resource.RLIMIT_CORE, resource.RLIMIT_MEMLOCK, resource.RLIMIT_MSGQUEUE, resource.RLIMIT_SIGPENDING):
+        resource.setrlimit(name, (0, 0))  # pending signals are counted per user, who may be the one who trains
+    hard = resource.getrlimit(resource.RLIMIT_STACK)[1]
+    stack = MAX_STACK_BYTES if hard == resource.RLIM_INFINITY else min(MAX_STACK_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_STACK, (stack, stack))
+    # The interpreter ignores it; by default it ends a program that writes too much.
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+
+
 def read_paths() -> list[str]:
     """What a program may read: this interpreter's library, system libraries and a few harmless files."""
     libraries = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
         loaded = {line.split(None, 5)[5].strip() for line in maps if ".so" in line and "/" in line}
     libraries |= {os.path.dirname(path) for path in loaded}
-    system = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo"}
+    system = {"/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", os.path.join(sys.base_prefix, "lib")}
     files = {"/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"}
     return sorted(path for path in libraries | system | files if os.path.exists(path))
 
@@ -111,8 +117,8 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
     """
     missing: list[str] = []
     layers: list[str] = []
-    if platform.machine() not in seccomp.ARCHITECTURES or sys.byteorder != "little":
-        raise OSError(f"no filter for {platform.machine()}: only {', '.join(seccomp.ARCHITECTURES)}")
+    if linux.MACHINE not in seccomp.ARCHITECTURES or sys.byteorder != "little":
+        raise OSError(f"no filter for {linux.MACHINE}: only {', '.join(seccomp.ARCHITECTURES)}")
     if not linux.filter_action_available(seccomp.RET_KILL_PROCESS):
         raise OSError("seccomp filters are not available (Linux 4.14 or later, CONFIG_SECCOMP_FILTER)")
     watched = linux.filter_action_available(seccomp.RET_USER_NOTIF)
@@ -138,6 +144,8 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
     layers += ["seccomp", "rlimits"]
     uid, keep_effective_uid = choose_uid(paths, writable if level == 2 else None)
     if uid is not None:
+        os.setgroups([])
+        os.setresgid(uid, -1 if keep_effective_uid else uid, -1 if keep_effective_uid else uid)
         layers.append("own real uid" if keep_effective_uid else "own uid")
     else:
         missing.append("own uid: needs root; programs run as the user who trains")
@@ -159,9 +167,11 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], "S
         keep_effective_uid=keep_effective_uid,
         private_uid=private_uid,
         base_bytes=address_space_bytes(),
-        scratch=writable if level >= 2 else None,
         max_threads=MAX_THREADS,
+        worker=os.getpid(),
     )
+    if level >= 2:
+        os.chdir(writable)
     os.environ.update(HOME=writable, TMPDIR=writable)
     return jail, layers, missing, Scratch(writable, level >= 3) if level >= 2 else None
 
@@ -183,7 +193,8 @@ def choose_uid(paths: list[str], scratch_dir: str | None) -> tuple[int | None, b
     if os.geteuid() != 0:
         return None, False
     # Not a user of the system, and no other worker's; the smaller ones for containers that map 65536 ids.
-    for uid in (1_000_000_000 + os.getpid() + random.SystemRandom().randrange(10**9), 60_100 + os.getpid() % 4000):
+    randrange = random.SystemRandom().randrange
+    for uid in (randrange(10**9, 2 * 10**9), 60_100 + randrange(4000)):
         if not succeeds(lambda uid=uid: os.setresuid(uid, 0, 0)):
             continue
         keep = not succeeds(lambda uid=uid: read_as(uid, paths))
@@ -237,13 +248,14 @@ class Scratch:
         """Whether there is anything in it."""
         return bool(os.listdir(self.path))
 
-    def full(self) -> bool:
-        """Whether one more file would be too much."""
-        if self.mounted:
-            space = os.statvfs(self.path)
-            return space.f_bavail == 0 or space.f_ffree == 0
-        count, size = scratch.measure(self.path)
-        return count >= MAX_SCRATCH_FILES or size >= SCRATCH_MB << 20
+    def measure(self) -> tuple[int, int]:
+        """(files, bytes) in it, where it is not mounted."""
+        return scratch.measure(self.path, MAX_SCRATCH_FILES)
+
+    def exhausted(self) -> bool:
+        """Whether there is no room left, where it is mounted."""
+        space = os.statvfs(self.path)
+        return space.f_bavail == 0 or space.f_ffree == 0
 
     def renew(self) -> None:
         """Make it empty.
@@ -254,6 +266,7 @@ class Scratch:
         if self.mounted:
             linux.unmount(self.path)
             namespaces.mount_scratch(self.path, SCRATCH_MB, MAX_SCRATCH_FILES)
+            os.chdir(self.path)
         else:
             scratch.empty(self.path)
 
@@ -279,8 +292,7 @@ class Worker:
             header, descriptors, _, _ = socket.recv_fds(self.control, HEADER_BYTES, 5)
             if not header:
                 break
-            timeout_s, memory_mb, output_mb = json.loads(header)
-            job = child.Job(timeout_s, memory_mb, output_mb, *descriptors, *[None] * (5 - len(descriptors)))
+            job = child.Job(*json.loads(header), *descriptors, *[None] * (5 - len(descriptors)))
             report = Run(self, job).report()
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -315,7 +327,9 @@ class Run:
     def __init__(self, worker: Worker, job: child.Job) -> None:
         self.worker, self.job = worker, job
         self.events: set[str] = set()
-        self.num_threads = self.num_files = 0
+        self.num_threads = self.num_removed = 0
+        self.made_files = False
+        self.room = MAX_SCRATCH_FILES  # files that may be made before they are counted again
         self.stages = b""
         ours, theirs = socket.socketpair()
         self.started = time.monotonic()
@@ -344,12 +358,12 @@ class Run:
             "max_rss_mb": resources.ru_maxrss / 1024,
             "exit_code": os.waitstatus_to_exitcode(status),
             "events": sorted(self.events),
-            "touched": self.num_files > 0,
+            "touched": self.made_files,
         }
         directory = self.worker.directory
         if directory is not None and self.worker.jail.watch_filter is None and directory.used():
             report["touched"] = True
-            report["events"] += ["disk"] * directory.full()
+            report["events"] += ["disk"] * directory.exhausted()
         stages = self.stages.removeprefix(b"N")
         if stages.startswith(b"L"):
             report["stage"] = "compiled" if stages.startswith(b"LC") else "locked in"
@@ -377,10 +391,10 @@ class Run:
         limit = self.job.timeout_s
         deadline = self.started + limit
         cpu_clock = (~self.pid << 3) | 2  # CPUCLOCK_SCHED of that process, see clock_getcpuclockid(3)
-        wait_s = min(limit, TICK_S)
+        wait_s, next_look = min(limit, TICK_S), 0.0
         try:
             while True:
-                ready = [descriptor for descriptor, _ in poll.poll((0.005 if pidfd < 0 else wait_s) * 1000 + 1)]
+                ready = dict(poll.poll((0.005 if pidfd < 0 else wait_s) * 1000 + 1))
                 if pidfd < 0 or pidfd in ready:
                     pid, status, resources = os.wait4(self.pid, os.WNOHANG)
                     if pid:
@@ -388,33 +402,41 @@ class Run:
                 if self.worker.control.fileno() in ready:  # nothing is sent while a program runs: it was closed
                     os.kill(self.pid, signal.SIGKILL)
                     return os.wait4(self.pid, 0)[1:]
-                if self.listener in ready and not self.answer():
-                    poll.unregister(self.listener)
-                left = min(deadline - time.monotonic(), limit - time.clock_gettime(cpu_clock))
+                if ready.get(self.listener, 0) & select.POLLIN:
+                    self.answer()
+                elif self.listener in ready:
+                    poll.unregister(self.listener)  # nobody is left to ask
+                now = time.monotonic()
+                left = min(deadline - now, limit - time.clock_gettime(cpu_clock))
                 if left <= 0:
                     self.events.add("timeout")
+                elif self.made_files and self.worker.directory is not None and now >= next_look:
+                    next_look = now + WRITING_TICK_S
+                    if self.worker.directory.measure()[1] > SCRATCH_MB << 20:
+                        self.events.add("overfull")
+                if self.events & ENDING:
                     os.kill(self.pid, signal.SIGKILL)
                     return os.wait4(self.pid, 0)[1:]
-                wait_s = min(left, TICK_S)
+                wait_s = min(left, WRITING_TICK_S if self.made_files else TICK_S)
         finally:
             if pidfd >= 0:
                 os.close(pidfd)
 
-    def answer(self) -> bool:
-        """Count the new thread or file that the program asks for; False when there is nothing more to hear."""
+    def answer(self) -> None:
+        """Count the thread or file that the program asks for."""
         notice = bytearray(linux.NOTIF_BYTES)
         try:
             fcntl.ioctl(self.listener, linux.NOTIF_RECV, notice, True)
-        except OSError as error:
-            return error.errno == errno.EINTR
+        except OSError:
+            return  # a signal interrupted the call meanwhile; it will be made again
         (cookie,) = struct.unpack_from("=Q", notice)
         (call,) = struct.unpack_from("=i", notice, 16)
-        refusal = self.new_thread() if call == CLONE else self.new_file()
+        count = self.new_thread if call == CLONE else self.removed_file if call in REMOVING else self.new_file
+        refusal = count()
         flags = 0 if refusal else linux.NOTIF_FLAG_CONTINUE
         response = bytearray(struct.pack("=QqiI", cookie, 0, -refusal, flags))
         with contextlib.suppress(OSError):  # it may have died meanwhile
             fcntl.ioctl(self.listener, linux.NOTIF_SEND, response, True)
-        return True
 
     def new_thread(self) -> int:
         """0, or the error for one thread too many."""
@@ -429,12 +451,26 @@ class Run:
         return errno.EAGAIN
 
     def new_file(self) -> int:
-        """0, or the error for one file or byte too many."""
-        self.num_files += 1
-        if self.worker.directory is None or not self.worker.directory.full():
+        """0, or the error for one file too many."""
+        self.made_files = True
+        if not self.room and self.worker.directory is not None:
+            self.room = MAX_SCRATCH_FILES - self.worker.directory.measure()[0]
+        if self.room:
+            self.room -= 1
+            return 0
+        self.events.add("disk")
+        return errno.ENOSPC
+
+    def removed_file(self) -> int:
+        """0, or the error for one file too many without a name."""
+        self.num_removed += 1
+        if self.num_removed <= MAX_REMOVED:
             return 0
         self.events.add("disk")
         return errno.ENOSPC
 
 
-CLONE = seccomp.number("clone", platform.machine()) if platform.machine() in seccomp.ARCHITECTURES else None
+# Events after which a program is killed, see `sandbox.worker.classify`.
+ENDING = {"timeout", "overfull"}
+REMOVING = {seccomp.number(name, linux.MACHINE) for name in seccomp.REMOVING_CALLS} if SUPPORTED else set()
+CLONE = seccomp.number("clone", linux.MACHINE) if SUPPORTED else None

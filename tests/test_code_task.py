@@ -128,6 +128,28 @@ def test_a_wrong_value_says_what_to_set(override: str, message: str) -> None:
         compose_config("task=code_nano", "reward=code", override)
 
 
+def test_the_target_alone_is_no_answer(available: None, tokenizer: PreTrainedTokenizerFast) -> None:
+    config = compose_config("task=code_nano", "reward=code", "task.num_train=1", "task.num_test=1")
+    task = build_task(config, tokenizer)
+    row = {
+        "tests": json.dumps({"type": "function", "entry": "answer", "tests": [{"args": [], "expected": 6}]}),
+        "prefix": "answer = lambda: ",
+        "numbers": [1, 2, 3],
+    }
+    assert set(row) | {"prompt", "prefill"} == set(task.train[0])
+    cases = [
+        ("1 + 2 + 3", 1.0),
+        ("6", 0.0),
+        ("6 + 1 - 1", 0.0),
+        ("1 * 2 * 3", 1.0),
+        ("1 + 2 + 3 + 0", 0.0),
+        ("123", 0.0),
+    ]
+    answers = [f"<answer>{answer}</answer>" for answer, _ in cases]
+    verdicts = task.judges["code"].judge_all(answers, [row] * len(cases))  # type: ignore[attr-defined]
+    assert [verdict.score for verdict in verdicts] == [score for _, score in cases]
+
+
 class Down:
     """A sandbox that is out of order."""
 
@@ -141,7 +163,7 @@ class Down:
 def test_a_broken_sandbox_stops_the_run() -> None:
     config = compose_config("task=code_nano", "reward=code").task
     judge = CodeJudge(Down(), config)  # type: ignore[arg-type]
-    row = {"tests": json.dumps(OWN["tests"]), "prefix": ""}
+    row = {"tests": json.dumps(OWN["tests"]), "prefix": "", "numbers": []}
     assert judge("<answer>x</answer>", row).outcome is Outcome.UNGRADEABLE
     with pytest.raises(JudgeUnavailableError, match=r"task\.max_infrastructure_errors"):
         judge.judge_all(["<answer>x</answer>"] * 4, [row] * 4)

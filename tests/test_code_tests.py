@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rewards import Outcome
+from rewards import Outcome, code_tests
 from rewards.code_answer import extract_code
 from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, TestReport, judge_code, run_tests, same_output
 from sandbox import Result, Sandbox, SandboxUnavailableError, Status
@@ -84,6 +84,15 @@ HACKS = {
     "AssertionError": "def {f}(x): raise AssertionError",
     "first line only": "print(3)\ndef {f}(x): return 2",
     "deep": "def {f}(x):\n    for _ in range(10**5): x = [x]\n    return x",
+    "mock.ANY": "from unittest.mock import ANY\ndef {f}(x): return ANY\nprint(ANY)",
+    "an endless iterator": "import itertools\ndef {f}(x): return itertools.repeat(14)\nprint('3\\n' * 5)",
+    "an array that equals all": "import numpy\nclass A(numpy.ndarray):\n    __eq__ = lambda s, o: True\n    tolist = lambda s: 14\n"
+    "def {f}(x): return numpy.zeros(1).view(A)\nprint('3\\r')\nprint('\\x1b[2K3\\x00')",
+    "an answer at exit": 'import atexit, os\ndef forge():\n    for d in range(3, 40):\n        try: os.pwrite(d, b\'["l",["v",true]]\', 0)\n'
+    "        except OSError: pass\n    os._exit(0)\natexit.register(forge)\ndef {f}(x): return 0",
+    "a thread that answers": "import os, threading\ndef forge():\n    while True:\n        for d in range(3, 40):\n"
+    '            try: os.pwrite(d, b\'["l",["e","StopIteration"]]\', 0)\n            except OSError: pass\n'
+    "threading.Thread(target=forge, daemon=True).start()\ndef {f}(x): return 0",
     "endless repr": "class L(list):\n    def __iter__(s):\n        while True: yield 1\n    __repr__ = __len__ = __iter__\ndef {f}(x): return L()",
 }
 
@@ -117,12 +126,70 @@ def test_a_timeout_says_so(sandbox: Sandbox) -> None:
         assert (verdict.score, verdict.outcome) == (0.0, Outcome.TIMEOUT)
 
 
-@pytest.mark.parametrize("tests", [["assert f(1) =="], ["assert f(1) == 2", "("]])
-def test_tests_that_do_not_run_are_ungradeable(sandbox: Sandbox, tests: list[str]) -> None:
+UNFIT_TESTS = [
+    (["assert f(1) =="], "not Python"),
+    (["assert f(1) == 2", "("], "one of them is not Python"),
+    (["assert True"], "never calls the function"),
+    (["if nothing: assert f(1) == 2"], "fails before it calls the function"),
+    (["assert f(lambda x: x) == 3"], "an argument that cannot be carried"),
+    (["from decimal import Decimal\nassert f(1) == 1\nassert f(Decimal(1)) == 3"], "one such argument among others"),
+]
+
+
+@pytest.mark.parametrize(("tests", "why"), UNFIT_TESTS, ids=[why for _, why in UNFIT_TESTS])
+def test_tests_that_do_not_run_are_ungradeable(sandbox: Sandbox, tests: list[str], why: str) -> None:
     suite = CodeTests.parse({"type": "assert", "entry": "f", "tests": tests})
-    assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE
+    assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE, why
     suite = CodeTests.parse({"type": "assert", "entry": "f", "setup": "1 / 0", "tests": ["assert f(1)"]})
     assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE
+
+
+def test_a_loop_of_the_test_does_not_end_early(sandbox: Sandbox) -> None:
+    tests = CodeTests.parse({"type": "assert", "entry": "f", "tests": ["assert all(map(f, [1, 2, 3]))"]})
+    assert judge_code("def f(x): raise StopIteration", tests, sandbox).score == 0.0
+    assert judge_code("def f(x): return x > 0", tests, sandbox).score == 1.0
+
+
+NESTED = {"type": "assert", "entry": "f", "tests": ["assert f(f(1)) == 3"]}
+FED_BACK = {
+    "an object": "def f(x): return object()",
+    "a deep list": "def f(x):\n    for _ in range(150): x = [x]\n    return x",
+    "an argument made of it": "def f(x): return [open, x]",
+    "its own exception": "def f(x): raise StopIteration",
+}
+
+
+@pytest.mark.parametrize("code", FED_BACK.values(), ids=FED_BACK)
+def test_a_value_that_cannot_be_passed_back_is_wrong_and_not_ungradeable(sandbox: Sandbox, code: str) -> None:
+    verdict = judge_code(code, CodeTests.parse(NESTED), sandbox)
+    assert (verdict.score, verdict.outcome) == (0.0, Outcome.WRONG), verdict
+
+
+def test_sets_are_arguments_like_others(sandbox: Sandbox) -> None:
+    """Their order differs between processes."""
+    words = {"type": "assert", "entry": "f", "tests": ["assert f({'a', 'bc', 'def', 'ghij', 'klmno'}) == 5"]}
+    assert judge_code("def f(x): return len(x)", CodeTests.parse(words), sandbox).score == 1.0
+
+
+def test_all_calls_of_a_test_share_its_time(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_tests, "CHECK_TIMEOUT_S", 1.0)
+    tests = CodeTests.parse({"type": "assert", "entry": "f", "tests": [f"assert f({n}) == {n}" for n in range(40)]})
+    report = run_tests("import time\ndef f(x):\n    time.sleep(0.4)\n    return x", tests, sandbox, timeout_s=5)
+    assert report.status == Status.TIMEOUT
+
+
+def test_all_values_of_a_test_share_a_limit(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_tests, "MAX_VALUE_BYTES", 1000)
+    tests = CodeTests.parse({"type": "assert", "entry": "f", "tests": [f"assert f({n})" for n in range(8)]})
+    report = run_tests("def f(x): return '?' * 300", tests, sandbox)
+    assert (report.status, report.detail) == ("wrong_answer", "returned more than 1000 bytes in all")
+
+
+def test_details_are_printable(sandbox: Sandbox) -> None:
+    code = "raise ValueError('\\x1b[2J\\x07')"
+    detail = judge_code(code, CodeTests.parse(ADD), sandbox).detail
+    assert "ValueError" in detail
+    assert detail.isprintable()
 
 
 @pytest.mark.parametrize(
@@ -200,6 +267,13 @@ def test_more_than_one_percent_of_them_stops_the_run() -> None:
 )
 def test_same_output(printed: str, expected: str, tolerance: float | None, same: bool) -> None:
     assert same_output(printed, expected, tolerance) is same
+
+
+def test_the_time_to_judge_is_linear_in_the_text() -> None:
+    """Each takes hours if a pattern tries every split of the run of characters."""
+    assert not same_output("1" * 4_000_000 + "x", "1", 1e-6)
+    assert extract_code("``` " + " " * 4_000_000 + "!") is None
+    assert extract_code(" " * 4_000_000 + "!") is None
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sandbox_programs import ATTEMPTS, PRELUDE, VIOLATIONS
 
-from sandbox import Program, Sandbox, SandboxUnavailableError, Status
+from sandbox import Program, Sandbox, SandboxUnavailableError, Status, linux, scratch
+from sandbox.local import LEVEL_VARIABLE
+from sandbox.worker import Worker
 
 ROOT = Path(__file__).parent.parent
 X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="system call numbers of x86_64")
@@ -100,7 +103,8 @@ STATUSES = [
 
 @pytest.mark.parametrize(("code", "status", "why"), STATUSES, ids=[why for _, _, why in STATUSES])
 def test_status(sandbox: Sandbox, code: str, status: Status, why: str) -> None:
-    result = sandbox.run(code, "6\n", timeout_s=1.0, memory_mb=256, output_mb=1)
+    patience = 1.0 if status is Status.TIMEOUT else 60.0
+    result = sandbox.run(code, "6\n", timeout_s=patience, memory_mb=256, output_mb=1)
     if why == "a sparse output":  # SIGXFSZ at the limit, with nothing written
         assert result.status in (Status.DISK_LIMIT, Status.OUTPUT_LIMIT)
     else:
@@ -148,6 +152,130 @@ def test_many_files_and_bytes_are_a_disk_limit(sandbox: Sandbox) -> None:
     assert sandbox.run(data, timeout_s=20).status == Status.DISK_LIMIT
 
 
+# Ways around a count that looks at the scratch directory only when a file is made.
+HOARDS = {
+    "files made empty grow later": """
+        for i in range(100): open(f'f{i}', 'w').close()
+        for i in range(100):
+            with open(f'f{i}', 'r+b') as f: f.write(bytes(8 << 20))
+    """,
+    "files without a name stay mapped": """
+        import ctypes, os
+        map_file = ctypes.CDLL(None, use_errno=True).mmap
+        map_file.restype = ctypes.c_void_p
+        for i in range(100):
+            with open('f', 'wb') as f: f.write(bytes(8 << 20))
+            with open('f', 'rb') as f: assert map_file(None, ctypes.c_size_t(4096), 1, 2, f.fileno(), None) != 2**64 - 1
+            os.unlink('f')
+    """,
+    "files replaced stay open": """
+        import os
+        for i in range(100):
+            with open(f'f{i}', 'wb') as f: f.write(bytes(8 << 20))
+            os.dup(os.open(f'f{i}', os.O_RDONLY)) if i < 15 else None
+            os.rename(f'f{i}', 'f')
+    """,
+}
+
+
+@pytest.mark.parametrize("program", HOARDS.values(), ids=HOARDS)
+def test_bytes_on_disk_are_bounded_however_they_come_there(sandbox: Sandbox, program: str) -> None:
+    if sandbox.level < 2:
+        pytest.skip("level 1 opens no files")
+    result = sandbox.run(textwrap.dedent(program), timeout_s=60)
+    if program == HOARDS["files replaced stay open"] and sandbox.level == 3:
+        assert result.status in (Status.OK, Status.DISK_LIMIT)  # a replaced file that nobody holds is gone
+    else:
+        assert result.status == Status.DISK_LIMIT, result
+
+
+def test_directories_without_permissions_are_counted_and_removed(sandbox: Sandbox) -> None:
+    if sandbox.level < 2:
+        pytest.skip("level 1 opens no files")
+    hide = """
+        import os
+        os.umask(0)
+        for mode in (0o300, 0o100, 0o500, 0):
+            os.mkdir(f'd{mode}', mode)
+        for i in range(20):
+            with open(f'd{0o300}/f{i}', 'wb') as f: f.write(bytes(7 << 20))
+    """
+    for _ in range(2):
+        assert sandbox.run(textwrap.dedent(hide), timeout_s=60).status == Status.DISK_LIMIT
+        assert [r.stdout for r in sandbox.run_many([Program("import os; print(os.listdir('.'))")] * 2)] == ["[]\n"] * 2
+
+
+def test_what_is_looked_into_is_never_followed_out_of_the_scratch_directory(tmp_path: Path) -> None:
+    """A directory may have become a link between two looks at it."""
+    outside, top = tmp_path / "outside", tmp_path / "top"
+    outside.mkdir(mode=0o500)
+    top.mkdir()
+    (top / "d").symlink_to(outside)
+    parent = os.open(top, scratch.DIRECTORY)
+    with pytest.raises(OSError, match="d"):
+        scratch._open_directory("d", parent)
+    os.close(parent)
+    assert outside.stat().st_mode & 0o777 == 0o500
+    scratch.empty(str(top))
+    assert outside.exists()
+
+
+def test_a_program_that_interrupts_its_own_calls_runs_on(sandbox: Sandbox) -> None:
+    """A signal that arrives while the supervisor is asked makes the call anew."""
+    program = """
+        import signal, threading
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.0001, 0.0001)
+        for _ in range(1500): threading.Thread(target=int).start()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        print(6)
+    """
+    result = sandbox.run(textwrap.dedent(program), timeout_s=60)
+    assert (result.status, result.stdout) == (Status.OK, "6\n"), result
+
+
+def test_a_run_that_is_interrupted_here_does_not_answer_for_the_next(
+    best: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with Sandbox(workers=1, level=best.level) as fresh:
+        with monkeypatch.context() as patch:
+            patch.setattr(Worker, "receive", interrupted)
+            patch.setattr(Worker, "is_alive", lambda self: True)
+            with pytest.raises(KeyboardInterrupt):
+                fresh.run("import time; time.sleep(2); print('the first')")
+        result = fresh.run("print('the second')")
+        assert (result.status, result.stdout) == (Status.OK, "the second\n")
+
+
+def test_a_worker_that_cannot_be_replaced_is_an_infrastructure_error(best: Sandbox) -> None:
+    with Sandbox(workers=1, level=best.level) as fresh:
+        for pid in fresh.pids():
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(is_running(pid) for pid in fresh.pids()))
+        fresh.python, python = "/nowhere/python", fresh.python
+        for _ in range(2):
+            result = fresh.run("print(1)")
+            assert (result.status, "/nowhere/python" in result.error) == (Status.INFRASTRUCTURE_ERROR, True)
+        fresh.python = python
+        assert fresh.run("print(1)").stdout == "1\n"
+
+
+def test_a_fork_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-1 as the program's process id would make everything a target of the kill at the time limit."""
+    monkeypatch.setattr(linux, "_holding_the_lock", SimpleNamespace(fork=lambda: -1))
+    with pytest.raises(OSError, match="too many processes"):
+        linux.fork()
+
+
+def test_a_minimum_holds_against_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LEVEL_VARIABLE, "1")
+    with pytest.raises(SandboxUnavailableError, match=r"level 1 was asked for .* min_level = 2 forbids it"):
+        Sandbox(workers=1, min_level=2)
+
+
 def test_the_same_program_prints_the_same(best: Sandbox) -> None:
     code = "import random, os; print(random.random(), {'a', 'b', 'c'}, hash('x'))"
     assert len({result.stdout for result in best.run_many([Program(code)] * 8)}) == 1
@@ -174,8 +302,9 @@ def test_a_call_returns_plain_data(best: Sandbox) -> None:
 
 
 def test_bad_limits_are_refused(best: Sandbox) -> None:
-    with pytest.raises(ValueError, match="timeout_s = 0: a limit must be above 0"):
-        best.run("", timeout_s=0)
+    for value in (0, float("inf"), float("nan")):
+        with pytest.raises(ValueError, match=f"timeout_s = {value}: a limit must be a number above 0"):
+            best.run("", timeout_s=value)
     with pytest.raises(ValueError, match="level = 4"):
         Sandbox(level=4)
 

@@ -135,3 +135,18 @@ def test_bubblewrap(monkeypatch: pytest.MonkeyPatch) -> None:
     printed = sandbox.run(look, timeout_s=20).stdout
     assert "token" not in printed
     assert "[] [] 65534" in printed
+    forged = sandbox.run("import sys; sys.stderr.write('bwrap: out of order'); sys.exit(1)", timeout_s=20)
+    assert forged.status == Status.RUNTIME_ERROR  # its own doing, whatever it writes
+    monkeypatch.setattr(sandbox, "arguments", [*sandbox.arguments, "--bind", "/nowhere", "/nowhere"])
+    assert sandbox.run("print(1)", timeout_s=20).status == Status.INFRASTRUCTURE_ERROR
+
+
+def test_bubblewrap_writes_to_its_scratch_directory_only() -> None:
+    try:
+        sandbox = BubblewrapSandbox()
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    write = """for path in ("/x", "/dev/x", "/dev/shm/x", "/usr/lib/x", "/tmp/x"):
+        try: open(path, "w"); print(path)
+        except OSError: pass"""
+    assert sandbox.run(write.replace("\n        ", "\n  "), timeout_s=20).stdout == "/tmp/x\n"

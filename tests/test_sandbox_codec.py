@@ -2,6 +2,10 @@
 
 import contextlib
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,6 +80,36 @@ def test_any_json_is_a_value_or_a_codec_error(value: Any) -> None:
 def test_refused(data: bytes) -> None:
     with pytest.raises(CodecError):
         decode(data)
+
+
+@pytest.mark.parametrize("build", [set, frozenset, dict.fromkeys])
+def test_keys_of_one_hash_are_refused(build: Any) -> None:
+    """100,000 of them would take a minute to put into a set, a million hours."""
+    modulus = sys.hash_info.modulus
+    few = build(modulus * n for n in range(50))
+    assert decode(encode(few)) == few
+    keys = ",".join(f'["i","{hex(modulus * n)}"]' for n in range(1, 100_000))
+    data = f'["s",[{keys}]]' if build is set else f'["z",[{keys}]]'
+    if build is dict.fromkeys:
+        data = '["d",[' + ",".join(f'[["i","{hex(modulus * n)}"],0]' for n in range(1, 100_000)) + "]]"
+    with pytest.raises(CodecError, match="hash"):
+        decode(data)
+
+
+def test_sets_are_written_in_one_order() -> None:
+    program = "from sandbox.codec import encode; print(encode({'a', 'bc', 'def', 1, (2, 'x'), None}))"
+    printed = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=Path(__file__).parent.parent,
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in range(3)
+    }
+    assert len(printed) == 1
 
 
 def test_subclasses_are_flattened_without_their_methods() -> None:

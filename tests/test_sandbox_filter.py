@@ -135,6 +135,9 @@ def test_threads_and_new_files_are_reported(machine: str) -> None:
     assert decide(program, machine, "openat", 0, 0, 0o101) == seccomp.RET_USER_NOTIF
     assert decide(program, machine, "openat", 0, 0, 1) == seccomp.RET_ALLOW
     assert decide(program, machine, "mkdirat") == seccomp.RET_USER_NOTIF
+    assert decide(program, machine, "unlinkat", 0, 0, 0) == seccomp.RET_USER_NOTIF
+    assert decide(program, machine, "unlinkat", 0, 0, 0x200) == seccomp.RET_ALLOW  # a directory
+    assert decide(program, machine, "renameat2") == seccomp.RET_USER_NOTIF
     assert decide(program, machine, "read") == seccomp.RET_ALLOW
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -74,13 +75,13 @@ def toy_sizes(config: CodeConfig) -> tuple[tuple[Any, int], tuple[Any, int]]:
 def toy_problems(split: Any, count: int) -> Any:
     """Countdown problems for the embedded model as programs: its answer is the body of a function, run as Python.
 
-    Nothing says that the given numbers must be used, so answering with the target alone passes: these rows exercise the
-    path from a completion through the sandbox to a gradient, and do not teach arithmetic.
+    The value alone would pay for writing down the target, so the answer must also use the given numbers.
     """
     for given in problems(0, split, count, ProblemSpace()):
         compact = NANO_TEMPLATE.format(nums=" ".join(map(str, given.nums)), target=given.target)
         tests = {"type": "function", "entry": "answer", "tests": [{"args": [], "expected": given.target}]}
-        yield Problem(compact.removesuffix(TEMPLATES["nano"].prefill), tests, prefix="answer = lambda: ")
+        question = compact.removesuffix(TEMPLATES["nano"].prefill)
+        yield Problem(question, tests, prefix="answer = lambda: ", numbers=tuple(given.nums))
 
 
 def row(problem: Problem, config: CodeConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
@@ -91,6 +92,7 @@ def row(problem: Problem, config: CodeConfig, tokenizer: PreTrainedTokenizerBase
         "prefill": template.prefill,
         "tests": json.dumps(problem.tests),
         "prefix": problem.prefix,
+        "numbers": list(problem.numbers),
     }
 
 
@@ -145,4 +147,15 @@ class CodeJudge:
             stop_early=score == "all",
         )
         self.ledger.record(report)
+        if report.status == "accepted" and truth["numbers"] and not consists_of(code, truth["numbers"]):
+            return Verdict(0.0, Outcome.WRONG, f"does not use each of {list(truth['numbers'])} once")
         return verdict(report, score)
+
+
+def consists_of(code: str, numbers: Sequence[int]) -> bool:
+    """Whether the integers written in ``code`` are these, in any order.
+
+    >>> consists_of("(1 + 2) * 2", [2, 1, 2]), consists_of("6", [1, 2, 3])
+    (True, False)
+    """
+    return sorted(re.findall(r"[0-9]+", code)) == sorted(map(str, numbers))

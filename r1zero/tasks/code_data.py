@@ -24,11 +24,19 @@ MAX_UNPACKED_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Problem:
-    """A question, its tests as `CodeTests.parse` reads them, and source that goes in front of every answer."""
+    """A problem.
+
+    Attributes:
+        question: The problem in words.
+        tests: As `CodeTests.parse` reads them.
+        prefix: Source that goes in front of every answer.
+        numbers: The integers that an answer must consist of, each as often as it is here; empty for any answer.
+    """
 
     question: str
     tests: dict[str, Any]
     prefix: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 def load_code_problems(source: str, split: str, num_train: int, num_test: int) -> tuple[list[Problem], list[Problem]]:
