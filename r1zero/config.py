@@ -14,11 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
     check_batch,
+    check_eval,
     check_reward,
     check_rollout,
     check_task,
     check_trainer_keys,
     check_trainer_values,
+    check_trains,
 )
 from r1zero.schema import (
     CodeConfig,
@@ -61,6 +63,8 @@ def resolve(composed: DictConfig) -> Config:
     check_trainer_keys(config.trainer)
     check_trainer_values(config.trainer)
     check_task(config)
+    check_trains(config.task)
+    check_eval(config.eval)
     check_reward(config.reward)
     check_batch(config.trainer)
     check_rollout(config)

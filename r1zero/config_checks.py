@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 from trl import GRPOConfig
 
 from r1zero.prompts import TEMPLATES
-from r1zero.schema import CodeConfig, Config, CountdownConfig, MathConfig, RewardConfig
+from r1zero.schema import CodeConfig, Config, CountdownConfig, EvalConfig, MathConfig, RewardConfig, TaskConfig
 from rewards.math_answer import Policy
 from rewards.recipes import LANGUAGES
 
@@ -80,9 +80,10 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
 def check_task(config: Config) -> None:
     """Sizes, and a template that exists and says what the judge checks."""
     task = config.task
-    for key in ("num_train", "num_test"):
-        if getattr(task, key) < 1:
-            raise ValueError(f"task.{key} = {getattr(task, key)}: must be at least 1.")
+    if task.num_test < 1:
+        raise ValueError(f"task.num_test = {task.num_test}: must be at least 1.")
+    if task.num_train < 0:
+        raise ValueError(f"task.num_train = {task.num_train}: must not be negative.")
     if task.template not in TEMPLATES:
         raise ValueError(f"task.template = {task.template}: must be one of {', '.join(TEMPLATES)}.")
     if isinstance(task, CountdownConfig) and task.template == "nano" and not task.use_all_numbers:
@@ -94,6 +95,38 @@ def check_task(config: Config) -> None:
         check_math_task(task)
     if isinstance(task, CodeConfig):
         check_code_task(task)
+
+
+def check_trains(task: TaskConfig) -> None:
+    """There is something to train on."""
+    if task.num_train < 1:
+        raise ValueError(
+            f"task.num_train = {task.num_train}: must be at least 1 to train. A task with 0 is a held-out set for "
+            f"`python -m r1zero.evaluate`; {task.name} is not meant for training."
+        )
+
+
+def check_eval(evaluation: EvalConfig) -> None:
+    """Sample counts and sampling values that can be used together."""
+    if evaluation.num_samples < 1:
+        raise ValueError(f"eval.num_samples = {evaluation.num_samples}: must be at least 1.")
+    for k in evaluation.k:
+        if not 1 <= k <= evaluation.num_samples:
+            raise ValueError(
+                f"eval.k = {list(evaluation.k)}: {k} is not between 1 and eval.num_samples = {evaluation.num_samples}; "
+                f"pass@{k} needs at least {k} samples of a problem."
+            )
+    if evaluation.temperature is not None and evaluation.temperature < 0:
+        raise ValueError(f"eval.temperature = {evaluation.temperature}: must not be negative; 0 decodes greedily.")
+    if evaluation.temperature == 0 and evaluation.num_samples > 1:
+        raise ValueError(
+            f"eval.temperature = 0 with eval.num_samples = {evaluation.num_samples}: greedy completions of a problem "
+            "are all the same. Set eval.num_samples=1 or a temperature above 0."
+        )
+    if evaluation.top_p is not None and not 0 < evaluation.top_p <= 1:
+        raise ValueError(f"eval.top_p = {evaluation.top_p}: must be above 0 and at most 1.")
+    if evaluation.max_tokens is not None and evaluation.max_tokens < 1:
+        raise ValueError(f"eval.max_tokens = {evaluation.max_tokens}: must be at least 1.")
 
 
 def check_math_task(task: MathConfig) -> None:

@@ -1,10 +1,13 @@
 """Statistics of pass rates: intervals, pass@k, maj@k, paired differences. Pure functions of counts and arrays."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
+
+MAX_SUBSETS = 1000  # of one problem's samples, in ``expected_maj_at_k``
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
@@ -45,6 +48,26 @@ def maj_at_k(answers: Sequence[Hashable | None], correct: Sequence[bool]) -> flo
     leaders = {answer for answer, count in votes.items() if count == most}
     right = [ok for answer, ok in zip(answers, correct, strict=True) if answer in leaders]
     return sum(right) / len(right)
+
+
+def expected_maj_at_k(answers: Sequence[Hashable | None], correct: Sequence[bool], k: int, seed: int = 0) -> float:
+    """``maj_at_k`` of k of the samples, drawn without replacement: its mean over all subsets of size k.
+
+    Unbiased for k fresh samples, as ``pass_at_k`` is. Beyond ``MAX_SUBSETS`` subsets, so many are drawn by ``seed``.
+
+    Raises:
+        ValueError: Not 1 <= k <= the number of samples.
+    """
+    if not 1 <= k <= len(answers):
+        raise ValueError(f"k = {k}: must be between 1 and the number of samples, {len(answers)}.")
+    subsets: list[tuple[int, ...]]
+    if math.comb(len(answers), k) <= MAX_SUBSETS:
+        subsets = list(itertools.combinations(range(len(answers)), k))
+    else:
+        generator = np.random.default_rng(seed)
+        subsets = [tuple(generator.permutation(len(answers))[:k].tolist()) for _ in range(MAX_SUBSETS)]
+    values = [maj_at_k([answers[i] for i in subset], [correct[i] for i in subset]) for subset in subsets]
+    return sum(values) / len(values)
 
 
 def bootstrap_interval(

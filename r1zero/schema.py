@@ -170,9 +170,17 @@ class EvalConfig:
 
     Attributes:
         greedy: Also evaluate greedy decoding.
+        num_samples: Completions of each problem; accuracy is their mean (avg@n).
+        k: The k of pass@k and maj@k, none above ``num_samples``; empty means ``num_samples`` itself, if above 1.
+        temperature, top_p, max_tokens: Of the sampled completions; null means as in training. Temperature 0 is greedy.
     """
 
     greedy: bool = True
+    num_samples: int = 1
+    k: list[int] = field(default_factory=list)
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
 
 
 @dataclass

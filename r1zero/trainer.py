@@ -19,7 +19,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallba
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
-from r1zero.evaluate import evaluate_task, write_completions
+from r1zero.evaluation import evaluate_task, evaluation_sampling, wanted_k, write_completions
 from r1zero.kv_cache import has_plain_cache
 from r1zero.micro_batches import by_length, rows_that_move, trimmed
 from r1zero.prompts import encode
@@ -161,10 +161,13 @@ class R1ZeroTrainer(GRPOTrainer):
         """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
         started = time.perf_counter()
         step = self.last_evaluated = self.state.global_step
-        result = evaluate_task(self.task, self.sample_texts, self.sampling, self.config.seed)
+        seed, options = self.config.seed, self.config.eval
+        sampling = evaluation_sampling(options, self.sampling)
+        common = (self.task, self.sample_texts)
+        result = evaluate_task(*common, sampling, seed, options.num_samples, wanted_k(options))
         metrics = dict(result.metrics)
-        if self.config.eval.greedy:
-            greedy = evaluate_task(self.task, self.sample_texts, replace(self.sampling, greedy=True), self.config.seed)
+        if options.greedy and not sampling.greedy:
+            greedy = evaluate_task(*common, replace(sampling, greedy=True), seed)
             metrics[f"eval/{self.task.name}/greedy_accuracy"] = greedy.metrics[f"eval/{self.task.name}/accuracy"]
             if self.accelerator.is_main_process:
                 path = self.run_dir / "completions" / f"greedy_{step:05d}.parquet"
