@@ -14,17 +14,20 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
     check_batch,
+    check_launch,
     check_reward,
     check_rollout,
     check_task,
     check_trainer_keys,
     check_trainer_values,
 )
+from r1zero.placement import num_ranks
 from r1zero.schema import (
     CodeConfig,
     Config,
     CountdownConfig,
     EvalConfig,
+    LaunchConfig,
     MathConfig,
     ModelConfig,
     RewardConfig,
@@ -62,7 +65,8 @@ def resolve(composed: DictConfig) -> Config:
     check_trainer_values(config.trainer)
     check_task(config)
     check_reward(config.reward)
-    check_batch(config.trainer)
+    check_launch(config)
+    check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
     return config
 
@@ -80,6 +84,7 @@ def explain(error: Exception) -> str:
         "reward": RewardConfig,
         "rollout": RolloutConfig,
         "eval": EvalConfig,
+        "launch": LaunchConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]
