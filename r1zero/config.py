@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from r1zero.config_checks import (
     check_batch,
     check_eval,
+    check_launch,
     check_reward,
     check_rollout,
     check_task,
@@ -22,11 +23,13 @@ from r1zero.config_checks import (
     check_trainer_values,
     check_trains,
 )
+from r1zero.placement import num_ranks
 from r1zero.schema import (
     CodeConfig,
     Config,
     CountdownConfig,
     EvalConfig,
+    LaunchConfig,
     MathConfig,
     ModelConfig,
     RewardConfig,
@@ -66,7 +69,8 @@ def resolve(composed: DictConfig) -> Config:
     check_trains(config.task)
     check_eval(config.eval)
     check_reward(config.reward)
-    check_batch(config.trainer)
+    check_launch(config)
+    check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
     return config
 
@@ -84,6 +88,7 @@ def explain(error: Exception) -> str:
         "reward": RewardConfig,
         "rollout": RolloutConfig,
         "eval": EvalConfig,
+        "launch": LaunchConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

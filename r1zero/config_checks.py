@@ -5,6 +5,7 @@ import difflib
 import math
 from typing import Any, get_args, get_type_hints
 
+import torch
 from trl import GRPOConfig
 
 from r1zero.prompts import TEMPLATES
@@ -208,6 +209,20 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             "trainer.mask_truncated_completions = True with stop_strings: TRL takes every completion without an "
             "end-of-sequence token for truncated and would mask those that a stop string ended. Set one of the two."
+        )
+
+
+def check_launch(config: Config) -> None:
+    """At least one process, and not more than there are GPUs to give one each."""
+    count, gpus = config.launch.num_processes, torch.cuda.device_count()
+    if count is None:
+        return
+    if count < 1:
+        raise ValueError(f"launch.num_processes = {count}: must be at least 1, or null for every visible GPU.")
+    if gpus and count > gpus and not config.trainer.get("use_cpu"):
+        raise ValueError(
+            f"launch.num_processes = {count}: {gpus} GPU(s) are visible and each rank needs one. Set it to {gpus} or "
+            "fewer, or leave it out."
         )
 
 

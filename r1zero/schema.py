@@ -184,6 +184,19 @@ class EvalConfig:
 
 
 @dataclass
+class LaunchConfig:
+    """How the processes of a run are started on this machine.
+
+    Attributes:
+        num_processes: Ranks; null for every visible GPU, or 1 without any.
+        isolate: Run in a process of its own even where there is only one rank.
+    """
+
+    num_processes: int | None = None
+    isolate: bool = False
+
+
+@dataclass
 class TrackerConfig:
     """Where metrics go besides ``metrics.jsonl``.
 
@@ -206,7 +219,7 @@ class Config:
     Attributes:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
-        task, model, reward, rollout, eval, tracker: See their classes.
+        task, model, reward, rollout, eval, launch, tracker: See their classes.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
@@ -218,6 +231,7 @@ class Config:
     reward: RewardConfig = MISSING
     rollout: RolloutConfig = MISSING
     eval: EvalConfig = field(default_factory=EvalConfig)
+    launch: LaunchConfig = field(default_factory=LaunchConfig)
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)

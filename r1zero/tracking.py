@@ -75,6 +75,22 @@ class Tracker:
             self.wandb.finish()
 
 
+class SilentTracker(Tracker):
+    """The tracker of every rank but the first: keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
 def start_wandb(config: Config, run_dir: Path) -> Any:
     """A W&B run: as ``WANDB_MODE`` says, else online when logged in, else offline; None, with a warning, if none is."""
     import wandb

@@ -19,33 +19,56 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from r1zero.config import explain, register_schema, resolve
-from r1zero.launch import join_process_group_of_one
+from r1zero.launch import INTERRUPTED, launch
 from r1zero.models import load_model, load_tokenizer
+from r1zero.placement import (
+    announce_run_dir,
+    announced_run_dir,
+    join_process_group_of_one,
+    num_ranks,
+    placed_from_outside,
+    rank,
+)
 from r1zero.report import before_after_table, write_report
-from r1zero.run_dir import claim_run_dir
+from r1zero.run_dir import claim_run_dir, load_config, release_run_dir
+from r1zero.schema import Config
 from r1zero.tasks.build import build_task
-from r1zero.tracking import Tracker
+from r1zero.tracking import SilentTracker, Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config
 from rewards.code_tests import JudgeUnavailableError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
-
 
 def run(composed: DictConfig) -> None:
-    """One training run, from config to report."""
+    """One run: compose, claim a directory, and train on every rank."""
     run_dir = Path(HydraConfig.get().runtime.output_dir)
     try:
         config = resolve(composed)
+        claim_run_dir(run_dir, config)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    if placed_from_outside():
+        announce_run_dir(run_dir)
+    starts_ranks = not placed_from_outside() and (num_ranks(config) > 1 or config.launch.isolate)
+    exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
+    if exit_code:
+        sys.exit(exit_code)
+
+
+def train(config: Config, run_dir: Path) -> int:
+    """What each rank does, from config to report; its exit code."""
+    try:
         if config.deepspeed:
             join_process_group_of_one()
         args = grpo_config(config, run_dir)
         tokenizer = load_tokenizer(config.model)
         task = build_task(config, tokenizer)
         model = load_model(config.model)
-        claim_run_dir(run_dir, config)
     except ValueError as error:
-        sys.exit(f"error: {error}")
-    tracker = Tracker(config, run_dir, args.max_steps if args.max_steps > 0 else None)
+        if rank() == 0:
+            release_run_dir(run_dir)
+        sys.exit(f"error: {error}" if rank() == 0 else f"error: rank {rank()}: {error}")
+    num_steps = args.max_steps if args.max_steps > 0 else None
+    tracker = Tracker(config, run_dir, num_steps) if rank() == 0 else SilentTracker()
     trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
     try:
         interrupted = fit(trainer)
@@ -54,10 +77,10 @@ def run(composed: DictConfig) -> None:
         sys.exit(f"error: stopped after step {trainer.state.global_step}: {error}")
     finally:
         tracker.finish()
-    show(run_dir)
+    if rank() == 0:
+        show(run_dir)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    if interrupted:
-        sys.exit(INTERRUPTED)
+    return INTERRUPTED if interrupted else 0
 
 
 def fit(trainer: R1ZeroTrainer) -> bool:
@@ -102,6 +125,10 @@ def main() -> None:
     """The command line. Errors in the config end in one message, not in a trace."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
     quiet()
+    sys.argv = [argument for argument in sys.argv if not argument.startswith("--local_rank")]  # of `deepspeed`
+    if placed_from_outside() and rank() > 0:
+        run_dir = announced_run_dir()
+        sys.exit(train(load_config(run_dir), run_dir))
     register_schema()
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()

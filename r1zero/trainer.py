@@ -5,6 +5,7 @@ the gradient (``_prepare_inputs``; tests/test_trainer.py compares updated weight
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -50,6 +51,8 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     Raises:
         ValueError: TRL refuses a value.
     """
+    # Ranks without a GPU: accelerate makes a gloo group only for those that ask for the CPU; DeepSpeed asks by itself.
+    gloo = not torch.cuda.is_available() and "RANK" in os.environ and not config.deepspeed
     return GRPOConfig(
         output_dir=str(run_dir / "checkpoints"),
         seed=config.seed,
@@ -59,7 +62,12 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         disable_tqdm=True,
         deepspeed=config.deepspeed or None,
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        **{"num_generations_eval": 1, **config.trainer},
+        **{
+            "num_generations_eval": 1,
+            "ddp_find_unused_parameters": False,
+            **config.trainer,
+            **({"use_cpu": True} if gloo else {}),
+        },
     )
 
 
