@@ -1,0 +1,114 @@
+"""Judge any model on held-out problems: ``python -m r1zero.evaluate run=DIR | model=PATH task=a,b [key=value ...]``.
+
+Prompts, judges and the decode loop are those of training. A killed evaluation continues with the same command.
+``compare=A,B`` compares two results, problem by problem.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from r1zero.config import explain
+from r1zero.evaluation_compare import compare
+from r1zero.evaluation_config import plan
+from r1zero.evaluation_run import evaluate_in
+from r1zero.report import aligned, percent
+from r1zero.sampler import load_sampler
+from r1zero.tasks.build import build_task
+from r1zero.train import quiet
+from rewards.code_tests import JudgeUnavailableError
+
+INTERRUPTED = 128 + signal.SIGINT
+
+USAGE = """usage: python -m r1zero.evaluate [run=DIR [checkpoint=final|STEP|base] | model=NAME|PATH|HUB_ID]
+       [task=NAME,NAME,...] [name=REASONING_GYM_DATA_SET] [output=DIR] [KEY=VALUE ...]
+       python -m r1zero.evaluate compare=DIR,DIR
+KEY=VALUE as for r1zero.train: eval.num_samples=16 eval.k=[1,8] eval.temperature=0.6 eval.max_tokens=3072 task.num_test=9"""
+
+
+def evaluate(arguments: Sequence[str]) -> list[Path]:
+    """Evaluate what the command line asks for; the folders of the results.
+
+    Raises:
+        ValueError: An argument cannot work, or a model or data set cannot be had.
+    """
+    todo = plan(arguments)
+    sampler = load_sampler(todo.configs[0])
+    tasks = [build_task(config, sampler.tokenizer) for config in todo.configs]
+    return [evaluate_in(todo.output, config, task, sampler) for config, task in zip(todo.configs, tasks, strict=True)]
+
+
+def table(folders: Sequence[Path]) -> str:
+    """The results, a line a task: accuracy, pass@k and maj@k with their intervals."""
+    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    lines: list[list[str]] = [["task", "problems", "samples", "metric", "value", "95% interval"]]
+    for result in results:
+        name, metrics = result["task"], result["metrics"]
+        labels = {"accuracy": f"avg@{result['num_samples']}" if result["num_samples"] > 1 else "pass@1"}
+        labels |= {f"{kind}@{k}": f"{kind}@{k}" for k in result["k"] for kind in ("pass", "maj")}
+        labels["greedy_accuracy"] = "greedy"
+        front = [name, f"{metrics[f'eval/{name}/num_problems']:.0f}", str(result["num_samples"])]
+        for key, label in labels.items():
+            if f"eval/{name}/{key}" in metrics:
+                lines.append(
+                    [*front, label, percent(metrics[f"eval/{name}/{key}"]), interval(metrics, f"eval/{name}/{key}")]
+                )
+                front = ["", "", ""]
+        lines.append(["", "", "", "mean length", f"{metrics[f'eval/{name}/mean_length']:.0f}", ""])
+        lines.append(["", "", "", "truncated", percent(metrics[f"eval/{name}/truncated"]), ""])
+        if metrics[f"eval/{name}/num_ungradeable"]:
+            lines.append(["", "", "", "not judged", f"{metrics[f'eval/{name}/num_ungradeable']:.0f} problems", ""])
+    return aligned(lines)
+
+
+def interval(metrics: dict[str, Any], key: str) -> str:
+    """The 95% interval at ``key``."""
+    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line. Bad input ends in one message; Ctrl-C keeps what is done."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE)
+        return
+    quiet()
+    try:
+        pair = next((argument for argument in arguments if argument.startswith("compare=")), None)
+        if pair is not None:
+            print(compare(*folders_to_compare(pair, arguments)))
+            return
+        folders = evaluate(arguments)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {explain(error)}")
+    except JudgeUnavailableError as error:
+        sys.exit(f"error: {error}\nWhat is done is kept: give the same command again when the sandbox works.")
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    text = table(folders)
+    (folders[0].parent / "table.txt").write_text(text + "\n", encoding="utf-8")
+    print(text)
+    for folder in folders:
+        print(f"result     {folder / 'result.json'}")
+
+
+def folders_to_compare(pair: str, arguments: Sequence[str]) -> tuple[Path, Path]:
+    """The two folders of ``compare=A,B``."""
+    both = [Path(part) for part in pair.partition("=")[2].split(",") if part]
+    if len(both) != 2 or len(arguments) != 1:
+        raise ValueError("compare: give two results and nothing else, compare=DIR,DIR.")
+    return both[0], both[1]
+
+
+if __name__ == "__main__":
+    main()
