@@ -29,6 +29,7 @@ from r1zero.schema import (
     Config,
     CountdownConfig,
     EvalConfig,
+    GymConfig,
     LaunchConfig,
     MathConfig,
     ModelConfig,
@@ -47,6 +48,9 @@ def register_schema() -> None:
     store.store(group="schema/task", name="countdown", node=CountdownConfig)
     store.store(group="schema/task", name="math", node=MathConfig)
     store.store(group="schema/task", name="code", node=CodeConfig)
+    gym = OmegaConf.structured(GymConfig)
+    OmegaConf.set_struct(gym.options, False)  # data sets differ in them; the library refuses those it does not know
+    store.store(group="schema/task", name="reasoning_gym", node=gym)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
     OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have

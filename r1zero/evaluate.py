@@ -29,7 +29,7 @@ INTERRUPTED = 128 + signal.SIGINT
 USAGE = """usage: python -m r1zero.evaluate [run=DIR [checkpoint=final|STEP|base] | model=NAME|PATH|HUB_ID]
        [task=NAME,NAME,...] [name=REASONING_GYM_DATA_SET] [output=DIR] [KEY=VALUE ...]
        python -m r1zero.evaluate compare=DIR,DIR
-KEY=VALUE as for r1zero.train: eval.num_samples=16 eval.k=[1,8] eval.temperature=0.6 eval.max_tokens=3072 task.num_test=9"""
+KEY=VALUE as for r1zero.train: eval.num_samples=16 eval.k=[1,8] eval.temperature=0.6 eval.max_tokens=3072"""
 
 
 def evaluate(arguments: Sequence[str]) -> list[Path]:

@@ -18,6 +18,7 @@ from r1zero.schema import (
     Config,
     CountdownConfig,
     EvalConfig,
+    GymConfig,
     LaunchConfig,
     MathConfig,
     ModelConfig,
@@ -94,7 +95,7 @@ def load_config(path: Path) -> Config:
 
 def read_task(values: dict[str, Any]) -> TaskConfig:
     """The task's config, of the class that has its keys."""
-    for kind in (CountdownConfig, MathConfig, CodeConfig):
+    for kind in (CountdownConfig, MathConfig, CodeConfig, GymConfig):
         if {field.name for field in fields(kind)} == values.keys():
             return kind(**values)
     raise TypeError(f"no task has the keys {', '.join(sorted(values))}")

@@ -19,9 +19,13 @@ OnFinish = Callable[[int, Completion, str], None]
 
 def training_sampling(trainer: dict[str, Any]) -> Sampling:
     """How a run with these ``trainer`` keys samples; the defaults are those of TRL's ``GRPOConfig``."""
-    defaults = {"max_completion_length": 512, "temperature": 1.0, "top_k": 0, "top_p": 1.0, "min_p": None}
-    given = {key: trainer.get(key, value) for key, value in defaults.items()}
-    return Sampling(max_tokens=given.pop("max_completion_length"), **given)
+    return Sampling(
+        max_tokens=trainer.get("max_completion_length", 512),
+        temperature=trainer.get("temperature", 1.0),
+        top_k=trainer.get("top_k", 0),
+        top_p=trainer.get("top_p", 1.0),
+        min_p=trainer.get("min_p"),
+    )
 
 
 @dataclass
@@ -64,7 +68,7 @@ class ModelSampler:
         texts: dict[int, str] = {}
 
         def finished(row: int, completion: Completion) -> None:
-            texts[row] = self.tokenizer.decode(completion.ids, skip_special_tokens=True)
+            texts[row] = str(self.tokenizer.decode(completion.ids, skip_special_tokens=True))
             on_finish(row, completion, texts[row])
 
         ids = [encode(prompt, self.tokenizer) for prompt in prompts]

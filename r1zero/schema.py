@@ -17,7 +17,7 @@ class TaskConfig:
     Attributes:
         name: Task name, used in metric names.
         template: A key of ``r1zero.prompts.TEMPLATES``.
-        num_train, num_test: Rows in the training and in the held-out set.
+        num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
     """
 
     name: str = MISSING
@@ -109,6 +109,19 @@ class CodeConfig(TaskConfig):
     num_workers: int | None = None
     min_level: int = 2
     max_infrastructure_errors: float = 0.01
+
+
+@dataclass
+class GymConfig(TaskConfig):
+    """A data set of reasoning-gym, whose name in that library is ``name``.
+
+    Attributes:
+        options: Further arguments of ``reasoning_gym.create_dataset``, such as ``{max_terms: 3}``.
+        seed: Seed of the generator. It is not the run's ``seed``: all runs share one held-out set.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
 
 
 @dataclass

@@ -5,10 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from conftest import compose_config
 from trl import GRPOConfig
 
@@ -22,6 +24,15 @@ from r1zero.schema import EvalConfig
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["task.num_test=12", "eval.num_samples=4", "eval.k=[2,4]", "rollout.max_rows=8", "eval.max_tokens=40"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """These models are so small that a second thread only waits, and on a busy machine for long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def run_evaluation(*arguments: str) -> None:
