@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
     check_batch,
+    check_checkpoints,
     check_launch,
     check_reward,
     check_rollout,
@@ -23,10 +24,12 @@ from r1zero.config_checks import (
 )
 from r1zero.placement import num_ranks
 from r1zero.schema import (
+    CheckpointsConfig,
     CodeConfig,
     Config,
     CountdownConfig,
     EvalConfig,
+    GuardConfig,
     LaunchConfig,
     MathConfig,
     ModelConfig,
@@ -66,6 +69,7 @@ def resolve(composed: DictConfig) -> Config:
     check_task(config)
     check_reward(config.reward)
     check_launch(config)
+    check_checkpoints(config)
     check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
     return config
@@ -85,6 +89,8 @@ def explain(error: Exception) -> str:
         "rollout": RolloutConfig,
         "eval": EvalConfig,
         "launch": LaunchConfig,
+        "checkpoints": CheckpointsConfig,
+        "guard": GuardConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]
