@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
     check_batch,
+    check_checkpoints,
     check_eval,
     check_launch,
     check_reward,
@@ -25,10 +26,12 @@ from r1zero.config_checks import (
 )
 from r1zero.placement import num_ranks
 from r1zero.schema import (
+    CheckpointsConfig,
     CodeConfig,
     Config,
     CountdownConfig,
     EvalConfig,
+    GuardConfig,
     GymConfig,
     LaunchConfig,
     MathConfig,
@@ -74,6 +77,7 @@ def resolve(composed: DictConfig) -> Config:
     check_eval(config.eval)
     check_reward(config.reward)
     check_launch(config)
+    check_checkpoints(config)
     check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
     return config
@@ -93,6 +97,8 @@ def explain(error: Exception) -> str:
         "rollout": RolloutConfig,
         "eval": EvalConfig,
         "launch": LaunchConfig,
+        "checkpoints": CheckpointsConfig,
+        "guard": GuardConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

@@ -28,9 +28,14 @@ RESERVED_TRAINER_KEYS = {
     "gradient_checkpointing_kwargs": "trainer.activation_checkpointing_kwargs, its new name in transformers,",
     "log_completions": "nothing: all completions are always written",
     "logging_steps": "nothing: every step is always written",
-    "resume_from_checkpoint": "nothing: resuming is not built yet",
-    "load_best_model_at_end": "nothing: the last weights are saved",
-    "metric_for_best_model": "nothing: the last weights are saved",
+    "resume_from_checkpoint": "resume",
+    "save_total_limit": "checkpoints.keep_last",
+    "load_best_model_at_end": "checkpoints.keep_best",
+    "metric_for_best_model": "checkpoints.keep_best",
+    "save_only_model": "nothing: a checkpoint must be able to go on; checkpoints/final has the weights alone",
+    "ignore_data_skip": "nothing: a resumed run sees the data that it has not seen",
+    "logging_nan_inf_filter": "guard.max_skipped_steps",
+    "auto_find_batch_size": "trainer.per_device_train_batch_size (python -m r1zero.memory says what fits)",
     "use_vllm": "rollout",
     "use_transformers_continuous_batching": "rollout",
     "cache_implementation": "rollout",
@@ -173,8 +178,10 @@ def check_code_task(task: CodeConfig) -> None:
 def check_reward(reward: RewardConfig) -> None:
     """Weights are not negative and at least one pays."""
     for name, weight in reward.weights.items():
-        if weight < 0:
-            raise ValueError(f"reward.weights.{name} = {weight}: a weight must not be negative; 0 turns it off.")
+        if not 0 <= weight < math.inf:
+            raise ValueError(
+                f"reward.weights.{name} = {weight}: a weight must not be negative, and must be finite; 0 turns it off."
+            )
     if not any(reward.weights.values()):
         raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
     if not 0 <= reward.format_partial_credit <= 1:
@@ -224,6 +231,21 @@ def check_launch(config: Config) -> None:
             f"launch.num_processes = {count}: {gpus} GPU(s) are visible and each rank needs one. Set it to {gpus} or "
             "fewer, or leave it out."
         )
+
+
+def check_checkpoints(config: Config) -> None:
+    """Counts that can be kept."""
+    if config.checkpoints.keep_last < 1:
+        raise ValueError(
+            f"checkpoints.keep_last = {config.checkpoints.keep_last}: must be at least 1; "
+            "trainer.save_strategy=no writes none."
+        )
+    for name, value in (
+        ("checkpoints.keep_best", config.checkpoints.keep_best),
+        ("guard.max_skipped_steps", config.guard.max_skipped_steps),
+    ):
+        if value < 0:
+            raise ValueError(f"{name} = {value}: must not be negative.")
 
 
 def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:

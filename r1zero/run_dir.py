@@ -14,10 +14,12 @@ import torch
 import yaml
 
 from r1zero.schema import (
+    CheckpointsConfig,
     CodeConfig,
     Config,
     CountdownConfig,
     EvalConfig,
+    GuardConfig,
     GymConfig,
     LaunchConfig,
     MathConfig,
@@ -35,6 +37,8 @@ PARTS: dict[str, type] = {
     "rollout": RolloutConfig,
     "eval": EvalConfig,
     "launch": LaunchConfig,
+    "checkpoints": CheckpointsConfig,
+    "guard": GuardConfig,
     "tracker": TrackerConfig,
 }
 
@@ -53,8 +57,8 @@ def claim_run_dir(path: Path, config: Config) -> None:
         if not path.is_dir():
             raise ValueError(f"hydra.run.dir = {path}: a file of that name is in the way.") from error
         raise ValueError(
-            f"hydra.run.dir = {path}: holds a run already, and a run is never overwritten. Set another hydra.run.dir, "
-            "leave it unset for a new dated folder, or delete this one."
+            f"hydra.run.dir = {path}: holds a run already, and a run is never overwritten. Go on with it "
+            f"(resume={path}), set another hydra.run.dir, leave it unset for a new dated folder, or delete this one."
         ) from error
     except OSError as error:
         raise ValueError(

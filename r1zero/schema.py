@@ -210,6 +210,30 @@ class LaunchConfig:
 
 
 @dataclass
+class CheckpointsConfig:
+    """Which checkpoints stay on disk; how often they are written is ``trainer.save_strategy`` and ``save_steps``.
+
+    Attributes:
+        keep_last: The newest ones, at least 1. With 2, one torn by a failing disk leaves another.
+        keep_best: Those of the highest held-out accuracy. A step whose evaluation is among them is saved.
+    """
+
+    keep_last: int = 2
+    keep_best: int = 1
+
+
+@dataclass
+class GuardConfig:
+    """When to give up.
+
+    Attributes:
+        max_skipped_steps: Steps in a row that may be skipped because their loss or gradient was not finite.
+    """
+
+    max_skipped_steps: int = 5
+
+
+@dataclass
 class TrackerConfig:
     """Where metrics go besides ``metrics.jsonl``.
 
@@ -232,19 +256,23 @@ class Config:
     Attributes:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
-        task, model, reward, rollout, eval, launch, tracker: See their classes.
+        resume: A run directory to go on with, or ``auto``, see ``r1zero.resume``.
+        task, model, reward, rollout, eval, launch, checkpoints, guard, tracker: See their classes.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
 
     seed: int = 0
     run_name: str = MISSING
+    resume: str | None = None
     task: TaskConfig = MISSING
     model: ModelConfig = MISSING
     reward: RewardConfig = MISSING
     rollout: RolloutConfig = MISSING
     eval: EvalConfig = field(default_factory=EvalConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
+    checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)

@@ -3,6 +3,8 @@
 ``run`` is the map of the project: from the composed config to the report in seven calls.
 """
 
+import errno
+import logging
 import os
 import signal
 import sys
@@ -18,8 +20,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from r1zero.checkpoints import check_checkpoint, last_checkpoint, step_of
 from r1zero.config import explain, register_schema, resolve
-from r1zero.launch import INTERRUPTED, launch
+from r1zero.launch import launch
 from r1zero.models import load_model, load_tokenizer
 from r1zero.placement import (
     announce_run_dir,
@@ -30,20 +33,25 @@ from r1zero.placement import (
     rank,
 )
 from r1zero.report import before_after_table, write_report
-from r1zero.run_dir import claim_run_dir, load_config, release_run_dir
+from r1zero.resumable import CheckpointError, DivergedError
+from r1zero.resume import forget_after, is_finished, open_run, write_status
+from r1zero.run_dir import load_config, release_run_dir
 from r1zero.schema import Config
+from r1zero.stopping import StopRequestedError
 from r1zero.tasks.build import build_task
 from r1zero.tracking import SilentTracker, Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config
 from rewards.code_tests import JudgeUnavailableError
 
+log = logging.getLogger(__name__)
+
 
 def run(composed: DictConfig) -> None:
-    """One run: compose, claim a directory, and train on every rank."""
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+    """One run: compose, open its directory, and train on every rank."""
+    hydra_config = HydraConfig.get()
     try:
         config = resolve(composed)
-        claim_run_dir(run_dir, config)
+        config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
     except ValueError as error:
         sys.exit(f"error: {error}")
     if placed_from_outside():
@@ -55,8 +63,14 @@ def run(composed: DictConfig) -> None:
 
 
 def train(config: Config, run_dir: Path) -> int:
-    """What each rank does, from config to report; its exit code."""
+    """What each rank does, from config to report; its exit code. Goes on from the last checkpoint if there is one."""
+    if is_finished(run_dir):
+        log.info("%s has finished: nothing to resume.", run_dir)
+        return 0
+    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    last_step = step_of(checkpoint) if checkpoint else -1
     try:
+        check_checkpoint(checkpoint, config)
         if config.deepspeed:
             join_process_group_of_one()
         args = grpo_config(config, run_dir)
@@ -68,35 +82,57 @@ def train(config: Config, run_dir: Path) -> int:
             release_run_dir(run_dir)
         sys.exit(f"error: {error}" if rank() == 0 else f"error: rank {rank()}: {error}")
     num_steps = args.max_steps if args.max_steps > 0 else None
-    tracker = Tracker(config, run_dir, num_steps) if rank() == 0 else SilentTracker()
+    if rank() == 0:
+        forget_after(run_dir, last_step)
+    tracker = Tracker(config, run_dir, num_steps, last_step) if rank() == 0 else SilentTracker()
     trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
     try:
-        interrupted = fit(trainer)
-    except JudgeUnavailableError as error:
-        trainer.save_model(str(run_dir / "checkpoints" / "final"))
-        sys.exit(f"error: stopped after step {trainer.state.global_step}: {error}")
+        stopped_by = fit(trainer, checkpoint)
+    except (JudgeUnavailableError, CheckpointError, DivergedError) as error:
+        sys.exit(f"error: stopped after step {trainer.state.global_step}: {error} {how_to_go_on(run_dir)}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        sys.exit(f"error: {error.filename or run_dir}: {error.strerror}. {how_to_go_on(run_dir)}")
     finally:
         tracker.finish()
     if rank() == 0:
+        write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return INTERRUPTED if interrupted else 0
+    trainer.stop_signal.release()
+    return 128 + stopped_by if stopped_by else 0
 
 
-def fit(trainer: R1ZeroTrainer) -> bool:
-    """Train, evaluate at the end, save to ``checkpoints/final``; True when Ctrl-C ended it early."""
-    interrupted = False
+def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
+    """Train, evaluate at the end, save to ``checkpoints/final``; the signal that ended it early, or 0."""
+    trainer.stop_signal.catch()
+    stopped_by = 0
     try:
-        trainer.train()
-        if trainer.last_evaluated != trainer.state.global_step:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        stopped_by = trainer.stopped_by
+        if not stopped_by and trainer.last_evaluated != trainer.state.global_step:
             trainer.evaluate()
-    except KeyboardInterrupt:
-        interrupted = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # saving and reporting are short; a Ctrl-C must not tear them
-    if interrupted:
-        trainer.tracker.note(f"Interrupted after step {trainer.state.global_step}: saving and reporting.")
-    trainer.save_model(str(trainer.run_dir / "checkpoints" / "final"))
-    return interrupted
+    except StopRequestedError:
+        stopped_by = trainer.stop_signal.number
+        trainer.save_last_step()
+    except (CheckpointError, DivergedError):
+        raise
+    except Exception:
+        trainer.save_last_step()
+        raise
+    if stopped_by:
+        name = "Interrupted" if stopped_by == signal.SIGINT else "Terminated"
+        trainer.tracker.note(f"{name} after step {trainer.state.global_step}: saving and reporting.")
+    trainer.save_final()
+    return stopped_by
+
+
+def how_to_go_on(run_dir: Path) -> str:
+    """A sentence that names the last good checkpoint and the command that takes it up."""
+    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    if checkpoint is None:
+        return f"There is no checkpoint yet: resume={run_dir} begins again."
+    return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
 
 
 def show(run_dir: Path) -> None:
