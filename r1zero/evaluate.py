@@ -4,7 +4,6 @@ Prompts, judges and the decode loop are those of training. A killed evaluation c
 ``compare=A,B`` compares two results, problem by problem.
 """
 
-import json
 import signal
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from r1zero.config import explain
 from r1zero.evaluation_compare import compare
 from r1zero.evaluation_config import plan
 from r1zero.evaluation_run import evaluate_in
+from r1zero.files import read_json, write_text
 from r1zero.report import aligned, percent
 from r1zero.sampler import load_sampler
 from r1zero.tasks.build import build_task
@@ -46,7 +46,7 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
 
 def table(folders: Sequence[Path]) -> str:
     """The results, a line a task: accuracy, pass@k and maj@k with their intervals."""
-    results = [json.loads((folder / "result.json").read_text()) for folder in folders]
+    results = [read_json(folder / "result.json") for folder in folders]
     lines: list[list[str]] = [["task", "problems", "samples", "metric", "value", "95% interval"]]
     for result in results:
         name, metrics = result["task"], result["metrics"]
@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\nInterrupted. What is done is kept: the same command goes on from here.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     text = table(folders)
-    (folders[0].parent / "table.txt").write_text(text + "\n", encoding="utf-8")
+    write_text(text + "\n", folders[0].parent / "table.txt")
     print(text)
     for folder in folders:
         print(f"result     {folder / 'result.json'}")

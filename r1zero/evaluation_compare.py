@@ -4,13 +4,13 @@ The unit is the problem, so the answer is about the problems that were asked and
 training seed would give the same is a question for a sweep (docs/sweeps.md).
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from r1zero.estimators import paired_difference
+from r1zero.files import read_json
 from r1zero.report import aligned, percent
 
 
@@ -36,7 +36,7 @@ def results_in(folder: Path) -> dict[str, Path]:
     """The folder of each task's result; of several results of one task, an error."""
     found: dict[str, Path] = {}
     for path in sorted([*folder.glob("result.json"), *folder.glob("*/result.json")]):
-        task = json.loads(path.read_text(encoding="utf-8"))["task"]
+        task = read_json(path)["task"]
         if task in found:
             raise ValueError(
                 f"compare: {folder} has several results of {task}; name one: {found[task]}, {path.parent}."
@@ -51,7 +51,7 @@ def results_in(folder: Path) -> dict[str, Path]:
 
 def compare_task(task: str, first: Path, second: Path) -> str:
     """The differences of one task, second minus first."""
-    results: list[dict[str, Any]] = [json.loads((folder / "result.json").read_text()) for folder in (first, second)]
+    results: list[dict[str, Any]] = [read_json(folder / "result.json") for folder in (first, second)]
     if results[0]["problems"] != results[1]["problems"]:
         raise ValueError(
             f"compare: {first} and {second} were asked different problems of {task}, so they make no pairs."

@@ -27,6 +27,7 @@ from r1zero.evaluation import (
     write_completions,
 )
 from r1zero.evaluation_config import folder_name, relevant
+from r1zero.files import write_json
 from r1zero.models import NANO_PATH
 from r1zero.reward_functions import EarlyVerdicts
 from r1zero.rollout import Completion, Sampling
@@ -163,13 +164,6 @@ def weights(path: str) -> list[list[Any]]:
 def digest(value: Any) -> str:
     """A hash of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def write_json(value: Any, path: Path) -> None:
-    """Write ``value``, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    temporary.replace(path)
 
 
 @contextmanager

@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from r1zero.placement import free_port, num_ranks, rank_environment
 from r1zero.schema import Config
@@ -28,14 +29,17 @@ GRACE_AFTER_DEATH_S = 10.0
 POLL_S = 0.1
 
 
-def launch(config: Config, run_dir: Path) -> int:
+def launch(config: Config, run_dir: Path, log_file: Path | None = None, variables: dict[str, str] | None = None) -> int:
     """Run every rank of the run whose ``config.yaml`` is in ``run_dir``; its exit code.
+
+    What the ranks print goes to the end of ``log_file``, if one is given; ``variables`` join their environment.
 
     0 for success, 130 or 143 after SIGINT or SIGTERM (both are passed on to the ranks, which save and stop), 128 + n
     when a rank died of signal n, else the code of the first rank that failed. No process is left behind.
     """
     count = num_ranks(config)
-    ranks = start_ranks(run_dir, count)
+    with log_file.open("ab") if log_file else nullcontext() as output:
+        ranks = start_ranks(run_dir, count, output, variables or {})
     try:
         with signals_passed_on(ranks):
             return wait_for(ranks)
@@ -44,7 +48,9 @@ def launch(config: Config, run_dir: Path) -> int:
             kill_group(process)
 
 
-def start_ranks(run_dir: Path, count: int) -> list[subprocess.Popen[bytes]]:
+def start_ranks(
+    run_dir: Path, count: int, output: IO[bytes] | None, variables: dict[str, str]
+) -> list[subprocess.Popen[bytes]]:
     """The processes. Their standard input is a pipe that closes when this process dies, however it dies."""
     port = free_port()
     threads = str(max(1, (os.cpu_count() or 1) // count))
@@ -53,7 +59,16 @@ def start_ranks(run_dir: Path, count: int) -> list[subprocess.Popen[bytes]]:
         placed = rank_environment(index, count, port) if count > 1 else {}
         environment = {"OMP_NUM_THREADS": threads} | dict(os.environ) | placed if count > 1 else dict(os.environ)
         command = [sys.executable, "-m", "r1zero.rank", str(run_dir)]
-        ranks.append(subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, start_new_session=True))
+        ranks.append(
+            subprocess.Popen(
+                command,
+                env=environment | variables,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        )
     return ranks
 
 

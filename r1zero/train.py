@@ -17,6 +17,7 @@ import torch
 import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,6 +39,7 @@ from r1zero.resume import forget_after, is_finished, open_run, write_status
 from r1zero.run_dir import load_config, release_run_dir
 from r1zero.schema import Config
 from r1zero.stopping import StopRequestedError
+from r1zero.sweep import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
 from r1zero.tracking import SilentTracker, Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config
@@ -46,9 +48,11 @@ from rewards.code_tests import JudgeUnavailableError
 log = logging.getLogger(__name__)
 
 
-def run(composed: DictConfig) -> None:
-    """One run: compose, open its directory, and train on every rank."""
+def run(composed: DictConfig) -> float | None:
+    """One run: compose, open its directory, and train on every rank. A job of a sweep returns its accuracy."""
     hydra_config = HydraConfig.get()
+    if hydra_config.mode is RunMode.MULTIRUN:
+        return run_job(composed)
     try:
         config = resolve(composed)
         config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
@@ -60,6 +64,7 @@ def run(composed: DictConfig) -> None:
     exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
     if exit_code:
         sys.exit(exit_code)
+    return None
 
 
 def train(config: Config, run_dir: Path) -> int:
@@ -165,6 +170,7 @@ def main() -> None:
     if placed_from_outside() and rank() > 0:
         run_dir = announced_run_dir()
         sys.exit(train(load_config(run_dir), run_dir))
+    sys.argv = with_sweep_dir(sys.argv)
     register_schema()
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()

@@ -27,7 +27,8 @@ def test_every_experiment_composes_and_trl_accepts_its_keys(experiment: str, tmp
     assert args.num_generations == config.trainer["num_generations"]
     assert args.output_dir == str(tmp_path / "checkpoints")
     assert (
-        f"python -m r1zero.train +experiment={experiment}" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+        f"python -m r1zero.train {'-m ' * experiment.startswith('sweep_')}+experiment={experiment}"
+        in (CONF / "experiment" / f"{experiment}.yaml").read_text()
     )
 
 
