@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from r1zero.estimators import paired_t_test, t_interval
@@ -98,7 +99,7 @@ def load_sweep(directory: Path) -> Sweep:
 def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[str, Any]:
     """One job as a row of the table."""
     row: dict[str, Any] = {"job": record["num"], "status": status(folder, record), "error": record.get("error", "")}
-    row |= {key: plain(record["settings"].get(key, "")) for key in swept}
+    row |= {key: record["settings"].get(key, "") for key in swept}  # as text, which is what was asked for
     row |= {"run_dir": folder.name, "step": math.nan, "step0_accuracy": math.nan, **dict.fromkeys(MEASURES, math.nan)}
     if not (folder / "metrics.jsonl").is_file():
         return row
@@ -128,16 +129,6 @@ def status(folder: Path, record: dict[str, Any]) -> str:
     return "killed"
 
 
-def plain(value: str) -> str | float | int:
-    """A number as a number."""
-    for kind in (int, float):
-        try:
-            return kind(value)
-        except ValueError:
-            continue
-    return value
-
-
 def objective(run: Run) -> float:
     """The held-out accuracy of the last evaluation; -inf without one, so that a search turns away."""
     found = [number(row, f"eval/{run.task}/accuracy") for row in run.evaluations]
@@ -156,8 +147,8 @@ class Setting:
         num_unfinished: Jobs of it that are not finished.
     """
 
-    values: dict[str, Any]
-    accuracy: dict[Any, float]
+    values: dict[str, str]
+    accuracy: dict[str, float]
     mean: float
     low: float
     high: float
@@ -180,15 +171,15 @@ def settings_of(sweep: Sweep) -> list[Setting]:
     for _, jobs in sweep.jobs.groupby(by, sort=False):
         done = jobs[jobs.index.isin(whole.index)]
         accuracy = list(done["accuracy"])
-        low, high = t_interval(accuracy) if accuracy else (math.nan, math.nan)
+        low, high = t_interval(accuracy) if accuracy else (math.nan, math.nan)  # of a share: cut to [0, 1] below
         measures = [key for key in ("step0_accuracy", *MEASURES[3:], *sweep.behaviours) if key in done]
         found.append(
             Setting(
                 values={key: jobs[key].iloc[0] for key in sweep.keys},
                 accuracy=dict(zip(done[SEED] if SEED in done else done["job"], accuracy, strict=True)),
                 mean=float(done["accuracy"].mean()) if accuracy else math.nan,
-                low=low,
-                high=high,
+                low=float(np.clip(low, 0, 1)),
+                high=float(np.clip(high, 0, 1)),
                 means={key: float(done[key].astype(float).mean()) for key in measures},
                 num_unfinished=len(jobs) - len(done),
             )
