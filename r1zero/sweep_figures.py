@@ -3,6 +3,7 @@
 Each is None when there is nothing to draw. They are drawn on figures of their own, never through pyplot.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -113,15 +114,16 @@ def grid(count: int) -> tuple[Figure, list[Axes]]:
     return figure, panels
 
 
-def places(values: pd.Series, axes: Axes, key: str) -> dict[object, float]:
+def places(values: pd.Series, axes: Axes, key: str) -> dict[str, float]:
     """Where each value of a key stands on the x axis: numbers to scale, others side by side."""
-    distinct = list(dict.fromkeys(values))
+    distinct = [str(value) for value in dict.fromkeys(values)]
     axes.set_xlabel(key, fontsize=10)
-    if all(isinstance(value, int | float) for value in distinct):
-        if len(distinct) <= 8:
-            axes.set_xticks(sorted(distinct))
-        if min(distinct) > 0 and max(distinct) / min(distinct) > 50:
+    numbers = pd.to_numeric(pd.Series(distinct), errors="coerce").tolist()
+    if not any(map(math.isnan, numbers)):
+        if len(numbers) <= 8:
+            axes.set_xticks(sorted(numbers))
+        if min(numbers) > 0 and max(numbers) / min(numbers) > 50:
             axes.set_xscale("log")
-        return {value: float(value) for value in distinct}
-    axes.set_xticks(range(len(distinct)), [str(value) for value in distinct], rotation=20 if len(distinct) > 3 else 0)
+        return dict(zip(distinct, map(float, numbers), strict=True))
+    axes.set_xticks(range(len(distinct)), distinct, rotation=20 if len(distinct) > 3 else 0)
     return {value: float(index) for index, value in enumerate(distinct)}

@@ -94,11 +94,7 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
     fixed = [
         word for word in words[3:] if not word.startswith(("-", "hydra")) and word.partition("=")[0] not in sweep.swept
     ]
-    used = (
-        [seed for setting in settings for seed in setting.accuracy if isinstance(seed, int)]
-        if SEED in sweep.swept
-        else []
-    )
+    used = [int(seed) for seed in sweep.jobs[SEED] if str(seed).isdigit()] if SEED in sweep.swept else []
     seed = [f"seed={max(used) + 1}"] if used else []
     return " ".join([*words[:3], *fixed, *(f"{key}={value}" for key, value in best.values.items()), *seed])
 
