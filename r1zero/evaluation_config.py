@@ -19,7 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from r1zero.config import refuse_leftovers, register_schema
 from r1zero.config_checks import check_eval, check_rollout, check_task, check_trainer_keys, check_trainer_values
 from r1zero.run_dir import load_config
-from r1zero.schema import Config, CountdownConfig, MathConfig, TaskConfig
+from r1zero.schema import Config, CountdownConfig, GymConfig, MathConfig, TaskConfig
 
 CONF = Path(str(importlib.resources.files("conf")))
 OWN_KEYS = ("run", "checkpoint", "model", "task", "name", "output", "compare")
@@ -39,8 +39,8 @@ class Plan:
     output: Path
 
 
-def plan(arguments: Sequence[str]) -> Plan:
-    """The evaluations that the command line asks for.
+def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
+    """The evaluations that the command line asks for; ``train_rows`` keeps the training rows, which they do not need.
 
     Raises:
         ValueError: An argument cannot work; says which, why and what to set.
@@ -62,6 +62,8 @@ def plan(arguments: Sequence[str]) -> Plan:
         configs = [config_of_model(own.get("model", "nano"), task, rest) for task in tasks]
         output = Path("evaluations") / configs[0].model.name
     for config in configs:
+        if not train_rows:
+            leave_out_training_rows(config.task)
         check(config)
     names = [config.task.name for config in configs]
     if doubled := {name for name in names if names.count(name) > 1}:
@@ -165,18 +167,22 @@ def checkpoint_path(run: Path, checkpoint: str) -> Path:
 
 
 def check(config: Config) -> None:
-    """Every check of a training config that matters without training; no reward is needed, and no training rows."""
+    """Every check of a training config that matters without training; no reward is needed."""
     config.reward.weights = {}
     config.deepspeed = {}
-    if isinstance(config.task, MathConfig) and config.task.test_source is not None:
-        config.task.num_train = 0
-    if isinstance(config.task, CountdownConfig) and config.task.source is None:
-        config.task.num_train = 0
     check_trainer_keys(config.trainer)
     check_trainer_values(config.trainer)
     check_task(config)
     check_rollout(config)
     check_eval(config.eval)
+
+
+def leave_out_training_rows(task: TaskConfig) -> None:
+    """Ask for no training rows where the held-out rows do not depend on how many there are."""
+    if isinstance(task, MathConfig) and task.test_source is not None:
+        task.num_train = 0
+    if isinstance(task, GymConfig) or (isinstance(task, CountdownConfig) and task.source is None):
+        task.num_train = 0
 
 
 def folder_name(config: Config, digest: str) -> str:
