@@ -14,17 +14,26 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
     check_batch,
+    check_checkpoints,
+    check_eval,
+    check_launch,
     check_reward,
     check_rollout,
     check_task,
     check_trainer_keys,
     check_trainer_values,
+    check_trains,
 )
+from r1zero.placement import num_ranks
 from r1zero.schema import (
+    CheckpointsConfig,
     CodeConfig,
     Config,
     CountdownConfig,
     EvalConfig,
+    GuardConfig,
+    GymConfig,
+    LaunchConfig,
     MathConfig,
     ModelConfig,
     RewardConfig,
@@ -42,6 +51,9 @@ def register_schema() -> None:
     store.store(group="schema/task", name="countdown", node=CountdownConfig)
     store.store(group="schema/task", name="math", node=MathConfig)
     store.store(group="schema/task", name="code", node=CodeConfig)
+    gym = OmegaConf.structured(GymConfig)
+    OmegaConf.set_struct(gym.options, False)  # data sets differ in them; the library refuses those it does not know
+    store.store(group="schema/task", name="reasoning_gym", node=gym)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
     OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
@@ -61,8 +73,12 @@ def resolve(composed: DictConfig) -> Config:
     check_trainer_keys(config.trainer)
     check_trainer_values(config.trainer)
     check_task(config)
+    check_trains(config.task)
+    check_eval(config.eval)
     check_reward(config.reward)
-    check_batch(config.trainer)
+    check_launch(config)
+    check_checkpoints(config)
+    check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
     return config
 
@@ -80,6 +96,9 @@ def explain(error: Exception) -> str:
         "reward": RewardConfig,
         "rollout": RolloutConfig,
         "eval": EvalConfig,
+        "launch": LaunchConfig,
+        "checkpoints": CheckpointsConfig,
+        "guard": GuardConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

@@ -5,10 +5,11 @@ import difflib
 import math
 from typing import Any, get_args, get_type_hints
 
+import torch
 from trl import GRPOConfig
 
 from r1zero.prompts import TEMPLATES
-from r1zero.schema import CodeConfig, Config, CountdownConfig, MathConfig, RewardConfig
+from r1zero.schema import CodeConfig, Config, CountdownConfig, EvalConfig, MathConfig, RewardConfig, TaskConfig
 from rewards.math_answer import Policy
 from rewards.recipes import LANGUAGES
 
@@ -27,9 +28,14 @@ RESERVED_TRAINER_KEYS = {
     "gradient_checkpointing_kwargs": "trainer.activation_checkpointing_kwargs, its new name in transformers,",
     "log_completions": "nothing: all completions are always written",
     "logging_steps": "nothing: every step is always written",
-    "resume_from_checkpoint": "nothing: resuming is not built yet",
-    "load_best_model_at_end": "nothing: the last weights are saved",
-    "metric_for_best_model": "nothing: the last weights are saved",
+    "resume_from_checkpoint": "resume",
+    "save_total_limit": "checkpoints.keep_last",
+    "load_best_model_at_end": "checkpoints.keep_best",
+    "metric_for_best_model": "checkpoints.keep_best",
+    "save_only_model": "nothing: a checkpoint must be able to go on; checkpoints/final has the weights alone",
+    "ignore_data_skip": "nothing: a resumed run sees the data that it has not seen",
+    "logging_nan_inf_filter": "guard.max_skipped_steps",
+    "auto_find_batch_size": "trainer.per_device_train_batch_size (python -m r1zero.memory says what fits)",
     "use_vllm": "rollout",
     "use_transformers_continuous_batching": "rollout",
     "cache_implementation": "rollout",
@@ -80,9 +86,10 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
 def check_task(config: Config) -> None:
     """Sizes, and a template that exists and says what the judge checks."""
     task = config.task
-    for key in ("num_train", "num_test"):
-        if getattr(task, key) < 1:
-            raise ValueError(f"task.{key} = {getattr(task, key)}: must be at least 1.")
+    if task.num_test < 1:
+        raise ValueError(f"task.num_test = {task.num_test}: must be at least 1.")
+    if task.num_train < 0:
+        raise ValueError(f"task.num_train = {task.num_train}: must not be negative.")
     if task.template not in TEMPLATES:
         raise ValueError(f"task.template = {task.template}: must be one of {', '.join(TEMPLATES)}.")
     if isinstance(task, CountdownConfig) and task.template == "nano" and not task.use_all_numbers:
@@ -94,6 +101,38 @@ def check_task(config: Config) -> None:
         check_math_task(task)
     if isinstance(task, CodeConfig):
         check_code_task(task)
+
+
+def check_trains(task: TaskConfig) -> None:
+    """There is something to train on."""
+    if task.num_train < 1:
+        raise ValueError(
+            f"task.num_train = {task.num_train}: must be at least 1 to train. A task with 0 is a held-out set for "
+            f"`python -m r1zero.evaluate`; {task.name} is not meant for training."
+        )
+
+
+def check_eval(evaluation: EvalConfig) -> None:
+    """Sample counts and sampling values that can be used together."""
+    if evaluation.num_samples < 1:
+        raise ValueError(f"eval.num_samples = {evaluation.num_samples}: must be at least 1.")
+    for k in evaluation.k:
+        if not 1 <= k <= evaluation.num_samples:
+            raise ValueError(
+                f"eval.k = {list(evaluation.k)}: {k} is not between 1 and eval.num_samples = {evaluation.num_samples}; "
+                f"pass@{k} needs at least {k} samples of a problem."
+            )
+    if evaluation.temperature is not None and evaluation.temperature < 0:
+        raise ValueError(f"eval.temperature = {evaluation.temperature}: must not be negative; 0 decodes greedily.")
+    if evaluation.temperature == 0 and evaluation.num_samples > 1:
+        raise ValueError(
+            f"eval.temperature = 0 with eval.num_samples = {evaluation.num_samples}: greedy completions of a problem "
+            "are all the same. Set eval.num_samples=1 or a temperature above 0."
+        )
+    if evaluation.top_p is not None and not 0 < evaluation.top_p <= 1:
+        raise ValueError(f"eval.top_p = {evaluation.top_p}: must be above 0 and at most 1.")
+    if evaluation.max_tokens is not None and evaluation.max_tokens < 1:
+        raise ValueError(f"eval.max_tokens = {evaluation.max_tokens}: must be at least 1.")
 
 
 def check_math_task(task: MathConfig) -> None:
@@ -139,8 +178,10 @@ def check_code_task(task: CodeConfig) -> None:
 def check_reward(reward: RewardConfig) -> None:
     """Weights are not negative and at least one pays."""
     for name, weight in reward.weights.items():
-        if weight < 0:
-            raise ValueError(f"reward.weights.{name} = {weight}: a weight must not be negative; 0 turns it off.")
+        if not 0 <= weight < math.inf:
+            raise ValueError(
+                f"reward.weights.{name} = {weight}: a weight must not be negative, and must be finite; 0 turns it off."
+            )
     if not any(reward.weights.values()):
         raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
     if not 0 <= reward.format_partial_credit <= 1:
@@ -176,6 +217,35 @@ def check_rollout(config: Config) -> None:
             "trainer.mask_truncated_completions = True with stop_strings: TRL takes every completion without an "
             "end-of-sequence token for truncated and would mask those that a stop string ended. Set one of the two."
         )
+
+
+def check_launch(config: Config) -> None:
+    """At least one process, and not more than there are GPUs to give one each."""
+    count, gpus = config.launch.num_processes, torch.cuda.device_count()
+    if count is None:
+        return
+    if count < 1:
+        raise ValueError(f"launch.num_processes = {count}: must be at least 1, or null for every visible GPU.")
+    if gpus and count > gpus and not config.trainer.get("use_cpu"):
+        raise ValueError(
+            f"launch.num_processes = {count}: {gpus} GPU(s) are visible and each rank needs one. Set it to {gpus} or "
+            "fewer, or leave it out."
+        )
+
+
+def check_checkpoints(config: Config) -> None:
+    """Counts that can be kept."""
+    if config.checkpoints.keep_last < 1:
+        raise ValueError(
+            f"checkpoints.keep_last = {config.checkpoints.keep_last}: must be at least 1; "
+            "trainer.save_strategy=no writes none."
+        )
+    for name, value in (
+        ("checkpoints.keep_best", config.checkpoints.keep_best),
+        ("guard.max_skipped_steps", config.guard.max_skipped_steps),
+    ):
+        if value < 0:
+            raise ValueError(f"{name} = {value}: must not be negative.")
 
 
 def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:

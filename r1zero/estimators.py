@@ -1,10 +1,15 @@
 """Statistics of pass rates: intervals, pass@k, maj@k, paired differences. Pure functions of counts and arrays."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from functools import lru_cache
 
+import mpmath
 import numpy as np
+
+MAX_SUBSETS = 1000  # of one problem's samples, in ``expected_maj_at_k``
 
 
 def wilson_interval(successes: int, trials: int, z: float = 1.959964) -> tuple[float, float]:
@@ -45,6 +50,26 @@ def maj_at_k(answers: Sequence[Hashable | None], correct: Sequence[bool]) -> flo
     leaders = {answer for answer, count in votes.items() if count == most}
     right = [ok for answer, ok in zip(answers, correct, strict=True) if answer in leaders]
     return sum(right) / len(right)
+
+
+def expected_maj_at_k(answers: Sequence[Hashable | None], correct: Sequence[bool], k: int, seed: int = 0) -> float:
+    """``maj_at_k`` of k of the samples, drawn without replacement: its mean over all subsets of size k.
+
+    Unbiased for k fresh samples, as ``pass_at_k`` is. Beyond ``MAX_SUBSETS`` subsets, so many are drawn by ``seed``.
+
+    Raises:
+        ValueError: Not 1 <= k <= the number of samples.
+    """
+    if not 1 <= k <= len(answers):
+        raise ValueError(f"k = {k}: must be between 1 and the number of samples, {len(answers)}.")
+    subsets: list[tuple[int, ...]]
+    if math.comb(len(answers), k) <= MAX_SUBSETS:
+        subsets = list(itertools.combinations(range(len(answers)), k))
+    else:
+        generator = np.random.default_rng(seed)
+        subsets = [tuple(generator.permutation(len(answers))[:k].tolist()) for _ in range(MAX_SUBSETS)]
+    values = [maj_at_k([answers[i] for i in subset], [correct[i] for i in subset]) for subset in subsets]
+    return sum(values) / len(values)
 
 
 def bootstrap_interval(
@@ -95,3 +120,54 @@ def paired_difference(
     # Sampled patterns add the one that was seen, so that p is never 0 (Phipson and Smyth 2010).
     p = as_extreme / len(means) if count <= 13 else (as_extreme + 1) / (len(means) + 1)
     return float(differences.mean()), low, high, float(p)
+
+
+@lru_cache
+def t_quantile(degrees: int, confidence: float = 0.95) -> float:
+    """The value that Student's t with so many degrees of freedom exceeds in size with chance 1 - ``confidence``."""
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_p_value(middle, degrees) > 1 - confidence else (low, middle)
+    return high
+
+
+def t_p_value(t: float, degrees: int) -> float:
+    """The chance that Student's t is at least ``t`` in size (Abramowitz and Stegun 26.7.1, 26.5.27)."""
+    x = degrees / (degrees + t * t)
+    return float(mpmath.betainc(degrees / 2, 0.5, 0, x, regularized=True))
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float]:
+    """The 95% interval of the mean of few values, such as one for each seed (Student 1908).
+
+    It takes the values as normal. A single value gives (NaN, NaN): nothing is known of its spread.
+
+    Raises:
+        ValueError: No values.
+    """
+    data = np.asarray(values, dtype=float)
+    if data.size == 0:
+        raise ValueError("t_interval: no values.")
+    if data.size == 1:
+        return math.nan, math.nan
+    half = t_quantile(data.size - 1) * data.std(ddof=1) / math.sqrt(data.size)
+    return float(data.mean() - half), float(data.mean() + half)
+
+
+def paired_t_test(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, float]:
+    """Mean of ``second - first`` over pairs, its 95% interval, and the p-value of the paired t-test (Student 1908).
+
+    For a handful of pairs, where ``paired_difference`` has no power: with 3 pairs its p is never below 0.25.
+
+    Raises:
+        ValueError: Fewer than two pairs, or not as many first as second values.
+    """
+    if len(first) != len(second) or len(first) < 2:
+        raise ValueError(f"paired_t_test: {len(first)} and {len(second)} values; two pairs are the least.")
+    differences = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
+    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+    low, high = t_interval(differences.tolist())
+    if spread == 0:
+        return mean, low, high, 1.0 if mean == 0 else 0.0
+    return mean, low, high, t_p_value(mean / (spread / math.sqrt(len(differences))), len(differences) - 1)

@@ -1,86 +1,114 @@
-"""Held-out accuracy: the share of problems solved, which is not the reward."""
+"""Judge any model on held-out problems: ``python -m r1zero.evaluate run=DIR | model=PATH task=a,b [key=value ...]``.
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+Prompts, judges and the decode loop are those of training. A killed evaluation continues with the same command.
+``compare=A,B`` compares two results, problem by problem.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
 
-from r1zero.emergence import BEHAVIOURS
-from r1zero.estimators import wilson_interval
-from r1zero.rollout import Completion, Sampling
-from r1zero.tasks import Task, judge_all
-from rewards import Outcome
+from r1zero.config import explain
+from r1zero.evaluation_compare import compare
+from r1zero.evaluation_config import plan
+from r1zero.evaluation_run import evaluate_in
+from r1zero.files import read_json, write_text
+from r1zero.report import aligned, percent
+from r1zero.sampler import load_sampler
+from r1zero.tasks.build import build_task
+from r1zero.train import quiet
+from rewards.code_tests import JudgeUnavailableError
 
-# (prompts, randomness keys, sampling) -> one completion and its text for each prompt
-Sampler = Callable[[Sequence[str], Sequence[str], Sampling], list[tuple[Completion, str]]]
+INTERRUPTED = 128 + signal.SIGINT
+
+USAGE = """usage: python -m r1zero.evaluate [run=DIR [checkpoint=final|STEP|base] | model=NAME|PATH|HUB_ID]
+       [task=NAME,NAME,...] [name=REASONING_GYM_DATA_SET] [output=DIR] [KEY=VALUE ...]
+       python -m r1zero.evaluate compare=DIR,DIR
+KEY=VALUE as for r1zero.train: eval.num_samples=16 eval.k=[1,8] eval.temperature=0.6 eval.max_tokens=3072"""
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Metrics by name, and one row a problem with prompt, completion and verdict."""
+def evaluate(arguments: Sequence[str]) -> list[Path]:
+    """Evaluate what the command line asks for; the folders of the results.
 
-    metrics: dict[str, float]
-    completions: pd.DataFrame
-
-
-def evaluate_task(task: Task, sample: Sampler, sampling: Sampling, seed: int) -> Evaluation:
-    """One completion of every held-out problem, judged by the task's accuracy judge.
-
-    The randomness of a problem is the same at every evaluation of a run, so two points of a curve differ by the policy
-    alone.
+    Raises:
+        ValueError: An argument cannot work, or a model or data set cannot be had.
     """
-    keys = [f"eval/{seed}/{index}" for index in range(len(task.test))]
-    sampled = sample([row["prompt"] for row in task.test], keys, sampling)
-    texts = [row["prefill"] + text for row, (_, text) in zip(task.test, sampled, strict=True)]
-    verdicts = judge_all(task.judges[task.accuracy_judge], texts, task.test)
-    table: list[dict[str, Any]] = []
-    for index, (row, (completion, text), verdict) in enumerate(zip(task.test, sampled, verdicts, strict=True)):
-        table.append(
-            {
-                "index": index,
-                "prompt": row["prompt"],
-                "completion": text,
-                "outcome": verdict.outcome.name,
-                "detail": verdict.detail,
-                "length_tokens": len(completion.ids),
-                "truncated": completion.truncated,
-                **{name: count(text) for name, count in BEHAVIOURS.items()},
-            }
-        )
-    frame = pd.DataFrame(table)
-    return Evaluation(summarise(task.name, frame), frame)
+    todo = plan(arguments)
+    sampler = load_sampler(todo.configs[0])
+    tasks = [build_task(config, sampler.tokenizer) for config in todo.configs]
+    return [evaluate_in(todo.output, config, task, sampler) for config, task in zip(todo.configs, tasks, strict=True)]
 
 
-def summarise(name: str, frame: pd.DataFrame) -> dict[str, float]:
-    """Accuracy with its 95% interval, outcome shares, length and behaviours.
+def table(folders: Sequence[Path]) -> str:
+    """The results, a line a task: accuracy, pass@k and maj@k with their intervals."""
+    results = [read_json(folder / "result.json") for folder in folders]
+    lines: list[list[str]] = [["task", "problems", "samples", "metric", "value", "95% interval"]]
+    for result in results:
+        name, metrics = result["task"], result["metrics"]
+        labels = {"accuracy": f"avg@{result['num_samples']}" if result["num_samples"] > 1 else "pass@1"}
+        labels |= {f"{kind}@{k}": f"{kind}@{k}" for k in result["k"] for kind in ("pass", "maj")}
+        labels["greedy_accuracy"] = "greedy"
+        front = [name, f"{metrics[f'eval/{name}/num_problems']:.0f}", str(result["num_samples"])]
+        for key, label in labels.items():
+            if f"eval/{name}/{key}" in metrics:
+                lines.append(
+                    [*front, label, percent(metrics[f"eval/{name}/{key}"]), interval(metrics, f"eval/{name}/{key}")]
+                )
+                front = ["", "", ""]
+        lines.append(["", "", "", "mean length", f"{metrics[f'eval/{name}/mean_length']:.0f}", ""])
+        lines.append(["", "", "", "truncated", percent(metrics[f"eval/{name}/truncated"]), ""])
+        if metrics[f"eval/{name}/num_ungradeable"]:
+            lines.append(["", "", "", "not judged", f"{metrics[f'eval/{name}/num_ungradeable']:.0f} problems", ""])
+    return aligned(lines)
 
-    Problems that could not be judged are left out of the accuracy and counted in ``num_ungradeable``.
-    """
-    graded = frame[frame["outcome"] != Outcome.UNGRADEABLE.name]
-    correct = int((graded["outcome"] == Outcome.CORRECT.name).sum())
-    low, high = wilson_interval(correct, len(graded)) if len(graded) else (math.nan, math.nan)
-    metrics = {
-        "accuracy": correct / len(graded) if len(graded) else math.nan,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "num_problems": len(graded),
-        "num_ungradeable": len(frame) - len(graded),
-        "mean_length": frame["length_tokens"].mean(),
-        "truncated": frame["truncated"].mean(),
-    }
-    for outcome in Outcome:
-        metrics[f"outcome/{outcome.name}"] = (frame["outcome"] == outcome.name).mean()
-    for behaviour in BEHAVIOURS:
-        metrics[f"behaviour/{behaviour}"] = frame[behaviour].mean()
-    return {f"eval/{name}/{key}": float(value) for key, value in metrics.items()}
+
+def interval(metrics: dict[str, Any], key: str) -> str:
+    """The 95% interval at ``key``."""
+    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
+    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
-def write_completions(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table as parquet, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    frame.to_parquet(temporary, index=False)
-    temporary.replace(path)
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command line. Bad input ends in one message; Ctrl-C keeps what is done."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if {"-h", "--help"} & set(arguments):
+        print(USAGE)
+        return
+    quiet()
+    try:
+        pair = next((argument for argument in arguments if argument.startswith("compare=")), None)
+        if pair is not None:
+            print(compare(*folders_to_compare(pair, arguments)))
+            return
+        folders = evaluate(arguments)
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {explain(error)}")
+    except JudgeUnavailableError as error:
+        sys.exit(f"error: {error}\nWhat is done is kept: give the same command again when the sandbox works.")
+    except KeyboardInterrupt:
+        print("\nInterrupted. What is done is kept: the same command goes on from here.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    text = table(folders)
+    write_text(text + "\n", folders[0].parent / "table.txt")
+    print(text)
+    for folder in folders:
+        print(f"result     {folder / 'result.json'}")
+
+
+def folders_to_compare(pair: str, arguments: Sequence[str]) -> tuple[Path, Path]:
+    """The two folders of ``compare=A,B``."""
+    both = [Path(part) for part in pair.partition("=")[2].split(",") if part]
+    if len(both) != 2 or len(arguments) != 1:
+        raise ValueError("compare: give two results and nothing else, compare=DIR,DIR.")
+    return both[0], both[1]
+
+
+if __name__ == "__main__":
+    main()

@@ -237,8 +237,15 @@ def write_report(run_dir: Path) -> Path:
 def main(argv: Sequence[str] | None = None) -> None:
     """Rebuilds the report of the run directory named on the command line; exits with 2 when it is none."""
     parser = argparse.ArgumentParser(prog="python -m r1zero.report", description="Rebuild the report of a run.")
-    parser.add_argument("run", type=Path, metavar="RUN", help="run directory, the one that holds metrics.jsonl")
+    parser.add_argument(
+        "run", type=Path, metavar="RUN", help="run directory, the one that holds metrics.jsonl, or a sweep directory"
+    )
     run_dir = parser.parse_args(argv).run
+    if (run_dir / "sweep.json").is_file():
+        from r1zero.sweep_report import write_sweep_report  # which takes its tables from here
+
+        sys.stdout.write("{}\n{}\n".format(*write_sweep_report(run_dir)))
+        return
     try:
         load_run(run_dir)
     except ValueError as error:

@@ -1,18 +1,46 @@
-"""A run directory: made once, never reused, and enough to tell later what was run."""
+"""A run directory: claimed once, never overwritten, and enough to tell later what was run."""
 
 import json
 import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
-from r1zero.schema import Config
+from r1zero.schema import (
+    CheckpointsConfig,
+    CodeConfig,
+    Config,
+    CountdownConfig,
+    EvalConfig,
+    GuardConfig,
+    GymConfig,
+    LaunchConfig,
+    MathConfig,
+    ModelConfig,
+    RewardConfig,
+    RolloutConfig,
+    TaskConfig,
+    TrackerConfig,
+)
+
+# The parts of a config that have one class each.
+PARTS: dict[str, type] = {
+    "model": ModelConfig,
+    "reward": RewardConfig,
+    "rollout": RolloutConfig,
+    "eval": EvalConfig,
+    "launch": LaunchConfig,
+    "checkpoints": CheckpointsConfig,
+    "guard": GuardConfig,
+    "tracker": TrackerConfig,
+}
 
 
 def claim_run_dir(path: Path, config: Config) -> None:
@@ -29,14 +57,52 @@ def claim_run_dir(path: Path, config: Config) -> None:
         if not path.is_dir():
             raise ValueError(f"hydra.run.dir = {path}: a file of that name is in the way.") from error
         raise ValueError(
-            f"hydra.run.dir = {path}: holds a run already, and a run is never overwritten. Set another hydra.run.dir, "
-            "leave it unset for a new dated folder, or delete this one."
+            f"hydra.run.dir = {path}: holds a run already, and a run is never overwritten. Go on with it "
+            f"(resume={path}), set another hydra.run.dir, leave it unset for a new dated folder, or delete this one."
         ) from error
     except OSError as error:
         raise ValueError(
             f"hydra.run.dir = {path}: cannot be written ({error.strerror}). Set hydra.run.dir to a writable folder."
         ) from error
     (path / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+
+
+def release_run_dir(path: Path) -> None:
+    """Undo ``claim_run_dir`` for a run that never began, so that the same command can be given again."""
+    if (path / "metrics.jsonl").exists():
+        return
+    for name in ("config.yaml", "environment.json"):
+        (path / name).unlink(missing_ok=True)
+    if not any(path.iterdir()):
+        path.rmdir()
+
+
+def load_config(path: Path) -> Config:
+    """The config that the run in ``path`` was claimed with.
+
+    Raises:
+        ValueError: There is no run in ``path``, or one of another version.
+    """
+    try:
+        values = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: no run is there ({path / 'config.yaml'}: {error.strerror}).") from error
+    try:
+        return Config(
+            **values
+            | {"task": read_task(values["task"])}
+            | {name: kind(**values[name]) for name, kind in PARTS.items()}
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path / 'config.yaml'}: written by another version of r1zero ({error}).") from error
+
+
+def read_task(values: dict[str, Any]) -> TaskConfig:
+    """The task's config, of the class that has its keys."""
+    for kind in (CountdownConfig, MathConfig, CodeConfig, GymConfig):
+        if {field.name for field in fields(kind)} == values.keys():
+            return kind(**values)
+    raise TypeError(f"no task has the keys {', '.join(sorted(values))}")
 
 
 def environment() -> dict[str, str | bool | int | None]:

@@ -17,7 +17,7 @@ class TaskConfig:
     Attributes:
         name: Task name, used in metric names.
         template: A key of ``r1zero.prompts.TEMPLATES``.
-        num_train, num_test: Rows in the training and in the held-out set.
+        num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
     """
 
     name: str = MISSING
@@ -112,6 +112,19 @@ class CodeConfig(TaskConfig):
 
 
 @dataclass
+class GymConfig(TaskConfig):
+    """A data set of reasoning-gym, whose name in that library is ``name``.
+
+    Attributes:
+        options: Further arguments of ``reasoning_gym.create_dataset``, such as ``{max_terms: 3}``.
+        seed: Seed of the generator. It is not the run's ``seed``: all runs share one held-out set.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass
 class ModelConfig:
     """The base model.
 
@@ -170,9 +183,54 @@ class EvalConfig:
 
     Attributes:
         greedy: Also evaluate greedy decoding.
+        num_samples: Completions of each problem; accuracy is their mean (avg@n).
+        k: The k of pass@k and maj@k, none above ``num_samples``; empty means ``num_samples`` itself, if above 1.
+        temperature, top_p, max_tokens: Of the sampled completions; null means as in training. Temperature 0 is greedy.
     """
 
     greedy: bool = True
+    num_samples: int = 1
+    k: list[int] = field(default_factory=list)
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+
+
+@dataclass
+class LaunchConfig:
+    """How the processes of a run are started on this machine.
+
+    Attributes:
+        num_processes: Ranks; null for every visible GPU, or 1 without any.
+        isolate: Run in a process of its own even where there is only one rank.
+    """
+
+    num_processes: int | None = None
+    isolate: bool = False
+
+
+@dataclass
+class CheckpointsConfig:
+    """Which checkpoints stay on disk; how often they are written is ``trainer.save_strategy`` and ``save_steps``.
+
+    Attributes:
+        keep_last: The newest ones, at least 1. With 2, one torn by a failing disk leaves another.
+        keep_best: Those of the highest held-out accuracy. A step whose evaluation is among them is saved.
+    """
+
+    keep_last: int = 2
+    keep_best: int = 1
+
+
+@dataclass
+class GuardConfig:
+    """When to give up.
+
+    Attributes:
+        max_skipped_steps: Steps in a row that may be skipped because their loss or gradient was not finite.
+    """
+
+    max_skipped_steps: int = 5
 
 
 @dataclass
@@ -198,18 +256,23 @@ class Config:
     Attributes:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
-        task, model, reward, rollout, eval, tracker: See their classes.
+        resume: A run directory to go on with, or ``auto``, see ``r1zero.resume``.
+        task, model, reward, rollout, eval, launch, checkpoints, guard, tracker: See their classes.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
 
     seed: int = 0
     run_name: str = MISSING
+    resume: str | None = None
     task: TaskConfig = MISSING
     model: ModelConfig = MISSING
     reward: RewardConfig = MISSING
     rollout: RolloutConfig = MISSING
     eval: EvalConfig = field(default_factory=EvalConfig)
+    launch: LaunchConfig = field(default_factory=LaunchConfig)
+    checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)

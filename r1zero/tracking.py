@@ -16,34 +16,46 @@ log = logging.getLogger(__name__)
 
 
 class MetricsFile:
-    """``metrics.jsonl``: one flat JSON object a step. Metrics that come later for the same step join its line."""
+    """``metrics.jsonl``: one flat JSON object a step. Metrics that come later for the same step join its line.
 
-    def __init__(self, path: Path) -> None:
-        self.file = path.open("x", encoding="utf-8")
+    Args:
+        path: The file.
+        last_step: The step that a resumed run goes on from; later rows are cut off, since it writes them again.
+    """
+
+    def __init__(self, path: Path, last_step: int = -1) -> None:
+        path.touch()
+        self.file = path.open("r+", encoding="utf-8")
         self.row: dict[str, Any] = {}
-        self.row_start = 0
+        self.row_start = end = 0
+        while (line := self.file.readline()).endswith("\n") and json.loads(line)["step"] <= last_step:
+            self.row, self.row_start, end = json.loads(line), end, self.file.tell()
+        self.file.seek(end)
+        self.file.truncate()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Write ``metrics`` of ``step``; a number that JSON cannot hold (NaN, infinity) becomes null."""
         if self.row.get("step") == step:
             self.file.seek(self.row_start)
-            self.file.truncate()
         else:
             self.row, self.row_start = {"step": step}, self.file.tell()
         self.row |= {key: value if math.isfinite(value) else None for key, value in metrics.items()}
         self.file.write(json.dumps(self.row) + "\n")
-        self.file.flush()
+        self.file.flush()  # before the old line is cut: a kill in between loses nothing
+        self.file.truncate()
 
 
 class Tracker:
     """Sends each step's metrics to the file, to W&B and to the progress bar."""
 
-    def __init__(self, config: Config, run_dir: Path, num_steps: int | None) -> None:
+    def __init__(self, config: Config, run_dir: Path, num_steps: int | None, last_step: int = -1) -> None:
         self.task_name = config.task.name
-        self.metrics = MetricsFile(run_dir / "metrics.jsonl")
+        self.metrics = MetricsFile(run_dir / "metrics.jsonl", last_step)
         self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None
         self.accuracy = math.nan
-        self.bar = tqdm(total=num_steps, desc=config.run_name, unit="step", dynamic_ncols=True)
+        self.bar = tqdm(
+            total=num_steps, initial=max(0, last_step), desc=config.run_name, unit="step", dynamic_ncols=True
+        )
 
     def log(self, step: int, metrics: dict[str, float]) -> None:
         """Record ``metrics`` of ``step``."""
@@ -73,6 +85,22 @@ class Tracker:
         self.metrics.file.close()
         if self.wandb is not None:
             self.wandb.finish()
+
+
+class SilentTracker(Tracker):
+    """The tracker of every rank but the first: keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
 
 
 def start_wandb(config: Config, run_dir: Path) -> Any:

@@ -3,6 +3,8 @@
 ``run`` is the map of the project: from the composed config to the report in seven calls.
 """
 
+import errno
+import logging
 import os
 import signal
 import sys
@@ -15,65 +17,127 @@ import torch
 import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from r1zero.checkpoints import check_checkpoint, last_checkpoint, step_of
 from r1zero.config import explain, register_schema, resolve
-from r1zero.launch import join_process_group_of_one
+from r1zero.launch import launch
 from r1zero.models import load_model, load_tokenizer
+from r1zero.placement import (
+    announce_run_dir,
+    announced_run_dir,
+    join_process_group_of_one,
+    num_ranks,
+    placed_from_outside,
+    rank,
+)
 from r1zero.report import before_after_table, write_report
-from r1zero.run_dir import claim_run_dir
+from r1zero.resumable import CheckpointError, DivergedError
+from r1zero.resume import forget_after, is_finished, open_run, write_status
+from r1zero.run_dir import load_config, release_run_dir
+from r1zero.schema import Config
+from r1zero.stopping import StopRequestedError
+from r1zero.sweep import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
-from r1zero.tracking import Tracker
+from r1zero.tracking import SilentTracker, Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config
 from rewards.code_tests import JudgeUnavailableError
 
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+log = logging.getLogger(__name__)
 
 
-def run(composed: DictConfig) -> None:
-    """One training run, from config to report."""
-    run_dir = Path(HydraConfig.get().runtime.output_dir)
+def run(composed: DictConfig) -> float | None:
+    """One run: compose, open its directory, and train on every rank. A job of a sweep returns its accuracy."""
+    hydra_config = HydraConfig.get()
+    if hydra_config.mode is RunMode.MULTIRUN:
+        return run_job(composed)
     try:
         config = resolve(composed)
+        config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+    if placed_from_outside():
+        announce_run_dir(run_dir)
+    starts_ranks = not placed_from_outside() and (num_ranks(config) > 1 or config.launch.isolate)
+    exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
+    if exit_code:
+        sys.exit(exit_code)
+    return None
+
+
+def train(config: Config, run_dir: Path) -> int:
+    """What each rank does, from config to report; its exit code. Goes on from the last checkpoint if there is one."""
+    if is_finished(run_dir):
+        log.info("%s has finished: nothing to resume.", run_dir)
+        return 0
+    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    last_step = step_of(checkpoint) if checkpoint else -1
+    try:
+        check_checkpoint(checkpoint, config)
         if config.deepspeed:
             join_process_group_of_one()
         args = grpo_config(config, run_dir)
         tokenizer = load_tokenizer(config.model)
         task = build_task(config, tokenizer)
         model = load_model(config.model)
-        claim_run_dir(run_dir, config)
     except ValueError as error:
-        sys.exit(f"error: {error}")
-    tracker = Tracker(config, run_dir, args.max_steps if args.max_steps > 0 else None)
+        if rank() == 0:
+            release_run_dir(run_dir)
+        sys.exit(f"error: {error}" if rank() == 0 else f"error: rank {rank()}: {error}")
+    num_steps = args.max_steps if args.max_steps > 0 else None
+    if rank() == 0:
+        forget_after(run_dir, last_step)
+    tracker = Tracker(config, run_dir, num_steps, last_step) if rank() == 0 else SilentTracker()
     trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
     try:
-        interrupted = fit(trainer)
-    except JudgeUnavailableError as error:
-        trainer.save_model(str(run_dir / "checkpoints" / "final"))
-        sys.exit(f"error: stopped after step {trainer.state.global_step}: {error}")
+        stopped_by = fit(trainer, checkpoint)
+    except (JudgeUnavailableError, CheckpointError, DivergedError) as error:
+        sys.exit(f"error: stopped after step {trainer.state.global_step}: {error} {how_to_go_on(run_dir)}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        sys.exit(f"error: {error.filename or run_dir}: {error.strerror}. {how_to_go_on(run_dir)}")
     finally:
         tracker.finish()
-    show(run_dir)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    if interrupted:
-        sys.exit(INTERRUPTED)
+    if rank() == 0:
+        write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
+        show(run_dir)
+    trainer.stop_signal.release()
+    return 128 + stopped_by if stopped_by else 0
 
 
-def fit(trainer: R1ZeroTrainer) -> bool:
-    """Train, evaluate at the end, save to ``checkpoints/final``; True when Ctrl-C ended it early."""
-    interrupted = False
+def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
+    """Train, evaluate at the end, save to ``checkpoints/final``; the signal that ended it early, or 0."""
+    trainer.stop_signal.catch()
+    stopped_by = 0
     try:
-        trainer.train()
-        if trainer.last_evaluated != trainer.state.global_step:
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        stopped_by = trainer.stopped_by
+        if not stopped_by and trainer.last_evaluated != trainer.state.global_step:
             trainer.evaluate()
-    except KeyboardInterrupt:
-        interrupted = True
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # saving and reporting are short; a Ctrl-C must not tear them
-    if interrupted:
-        trainer.tracker.note(f"Interrupted after step {trainer.state.global_step}: saving and reporting.")
-    trainer.save_model(str(trainer.run_dir / "checkpoints" / "final"))
-    return interrupted
+    except StopRequestedError:
+        stopped_by = trainer.stop_signal.number
+        trainer.save_last_step()
+    except (CheckpointError, DivergedError):
+        raise
+    except Exception:
+        trainer.save_last_step()
+        raise
+    if stopped_by:
+        name = "Interrupted" if stopped_by == signal.SIGINT else "Terminated"
+        trainer.tracker.note(f"{name} after step {trainer.state.global_step}: saving and reporting.")
+    trainer.save_final()
+    return stopped_by
+
+
+def how_to_go_on(run_dir: Path) -> str:
+    """A sentence that names the last good checkpoint and the command that takes it up."""
+    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    if checkpoint is None:
+        return f"There is no checkpoint yet: resume={run_dir} begins again."
+    return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
 
 
 def show(run_dir: Path) -> None:
@@ -102,6 +166,11 @@ def main() -> None:
     """The command line. Errors in the config end in one message, not in a trace."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
     quiet()
+    sys.argv = [argument for argument in sys.argv if not argument.startswith("--local_rank")]  # of `deepspeed`
+    if placed_from_outside() and rank() > 0:
+        run_dir = announced_run_dir()
+        sys.exit(train(load_config(run_dir), run_dir))
+    sys.argv = with_sweep_dir(sys.argv)
     register_schema()
     try:
         hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()

@@ -5,6 +5,7 @@ the gradient (``_prepare_inputs``; tests/test_trainer.py compares updated weight
 """
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,13 +17,14 @@ import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOConfig
 from trl.models.utils import unwrap_model_for_generation
 
-from r1zero.evaluate import evaluate_task, write_completions
+from r1zero.evaluation import evaluate_task, evaluation_sampling, wanted_k, write_completions
 from r1zero.kv_cache import has_plain_cache
 from r1zero.micro_batches import regrouped, rows_that_move, trimmed, worth_sharing
 from r1zero.prompts import encode
+from r1zero.resumable import ResumableTrainer
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
@@ -51,6 +53,8 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     Raises:
         ValueError: TRL refuses a value.
     """
+    # Ranks without a GPU: accelerate makes a gloo group only for those that ask for the CPU; DeepSpeed asks by itself.
+    gloo = not torch.cuda.is_available() and "RANK" in os.environ and not config.deepspeed
     return GRPOConfig(
         output_dir=str(run_dir / "checkpoints"),
         seed=config.seed,
@@ -60,11 +64,16 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         disable_tqdm=True,
         deepspeed=config.deepspeed or None,
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        **{"num_generations_eval": 1, **config.trainer},
+        **{
+            "num_generations_eval": 1,
+            "ddp_find_unused_parameters": False,
+            **config.trainer,
+            **({"use_cpu": True} if gloo else {}),
+        },
     )
 
 
-class R1ZeroTrainer(GRPOTrainer):
+class R1ZeroTrainer(ResumableTrainer):
     """GRPO on a task, with held-out accuracy measured at step 0 and every ``trainer.eval_steps``.
 
     Args:
@@ -101,7 +110,8 @@ class R1ZeroTrainer(GRPOTrainer):
             rollout_func=rollout,
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
-        self.config, self.task, self.tokenizer = config, task, tokenizer
+        self.start_keeping(config)
+        self.task, self.tokenizer = task, tokenizer
         self.run_dir, self.tracker = run_dir, tracker
         self.sampling = Sampling(
             max_tokens=self.max_completion_length,
@@ -119,7 +129,6 @@ class R1ZeroTrainer(GRPOTrainer):
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.rollout_metrics: dict[str, float] = {}
         self.truths: list[Any] = []
-        self.last_evaluated = -1
         self.step_started = self.run_started = time.perf_counter()
 
     def sample_ids(
@@ -131,9 +140,10 @@ class R1ZeroTrainer(GRPOTrainer):
     ) -> list[Completion]:
         """Completions from the current policy; ``on_finish`` gets each as soon as it is known."""
         was_training = self.model.training
-        with unwrap_model_for_generation(
+        unwrapped = unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
-        ) as model:
+        )
+        with self.interruptible(), unwrapped as model:
             model.eval()
             common = (model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
             max_rows = self.config.rollout.max_rows
@@ -161,11 +171,14 @@ class R1ZeroTrainer(GRPOTrainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
         started = time.perf_counter()
-        step = self.last_evaluated = self.state.global_step
-        result = evaluate_task(self.task, self.sample_texts, self.sampling, self.config.seed)
+        step = self.state.global_step
+        seed, options = self.config.seed, self.config.eval
+        sampling = evaluation_sampling(options, self.sampling)
+        common = (self.task, self.sample_texts)
+        result = evaluate_task(*common, sampling, seed, options.num_samples, wanted_k(options))
         metrics = dict(result.metrics)
-        if self.config.eval.greedy:
-            greedy = evaluate_task(self.task, self.sample_texts, replace(self.sampling, greedy=True), self.config.seed)
+        if options.greedy and not sampling.greedy:
+            greedy = evaluate_task(*common, replace(sampling, greedy=True), seed)
             metrics[f"eval/{self.task.name}/greedy_accuracy"] = greedy.metrics[f"eval/{self.task.name}/accuracy"]
             if self.accelerator.is_main_process:
                 path = self.run_dir / "completions" / f"greedy_{step:05d}.parquet"
@@ -174,6 +187,8 @@ class R1ZeroTrainer(GRPOTrainer):
         if self.accelerator.is_main_process:
             write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
             self.tracker.log(step, metrics)
+        self.last_evaluated, self.evaluation_due = step, False
+        self.save_if_best(metrics[f"eval/{self.task.name}/accuracy"])
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
         return metrics
 
@@ -318,7 +333,7 @@ class R1ZeroTrainer(GRPOTrainer):
         now = time.perf_counter()
         metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
         metrics |= self.rollout_metrics | self.profile.metrics(now - self.step_started)
-        metrics["time/elapsed_s"] = now - self.run_started
+        metrics |= {"time/elapsed_s": now - self.run_started, "perf/skipped_steps": self.skipped_steps}
         self.step_started, self.rollout_metrics = now, {}
         self.profile.reset()
         self.tracker.log(self.state.global_step, metrics)

@@ -8,6 +8,7 @@ does not check that a problem has a solution.
 """
 
 import ast
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -94,6 +95,77 @@ def judge_expression(answer: str, nums: Sequence[int], target: int, use_all_numb
     if value != target:
         return Verdict(0.0, Outcome.WRONG, f"value {value}, target {target}")
     return Verdict(1.0, Outcome.CORRECT)
+
+
+def canonical_expression(answer: str) -> str:
+    """The answer up to order and brackets: equal for expressions that differ in nothing else.
+
+    ``a + b`` and ``b + a``, ``a - (b - c)`` and ``a + c - b``, ``a / (b / c)`` and ``a * c / b`` are one answer. Values
+    are not computed, so two ways to one value are two answers. What is no expression stands for itself, without spaces.
+
+    >>> canonical_expression("5 - (2 - 1) * 3") == canonical_expression("3 * (1 - 2) + 5")
+    True
+    >>> canonical_expression("6 + 2") == canonical_expression("2 * 4")
+    False
+    """
+    expression = answer.strip()
+    plain = "".join(expression.split())
+    if _text_fault(expression, MAX_CHARS_BASE + MAX_CHARS_PER_NUMBER * MAX_NUMBERS) is not None:
+        return plain
+    try:
+        tree = ast.parse(expression, mode="eval")
+    except SyntaxError:
+        return plain
+    if not all(isinstance(node, _GRAMMAR) for node in ast.walk(tree)):
+        return plain
+    sign, text = _canonical_sum(tree.body)
+    return text if sign > 0 else f"-{text}"
+
+
+def _canonical_sum(node: ast.expr) -> tuple[int, str]:
+    """Sign and sorted terms of a sum; the first term in order is positive, so that ``a - b`` and ``b - a`` share it."""
+    terms: list[tuple[str, int]] = []
+
+    def collect(part: ast.expr, sign: int) -> None:
+        match part:
+            case ast.UnaryOp(operand=operand):
+                collect(operand, -sign)
+            case ast.BinOp(left=left, op=ast.Add() | ast.Sub() as op, right=right):
+                collect(left, sign)
+                collect(right, sign if isinstance(op, ast.Add) else -sign)
+            case _:
+                product_sign, product = _canonical_product(part)
+                terms.append((product, sign * product_sign))
+
+    collect(node, 1)
+    terms.sort()
+    lead = terms[0][1]
+    if len(terms) == 1:
+        return lead, terms[0][0]
+    return lead, "(" + "".join(f"{'+' if sign == lead else '-'}{text}" for text, sign in terms) + ")"
+
+
+def _canonical_product(node: ast.expr) -> tuple[int, str]:
+    """Sign and sorted factors of a product; those divided by come behind a slash."""
+    factors: tuple[list[str], list[str]] = ([], [])
+    signs: list[int] = []
+
+    def collect(part: ast.expr, below: bool) -> None:
+        match part:
+            case ast.Constant(value=int(number)):
+                factors[below].append(str(number))
+            case ast.BinOp(left=left, op=ast.Mult() | ast.Div() as op, right=right):
+                collect(left, below)
+                collect(right, below != isinstance(op, ast.Div))
+            case _:
+                sign, text = _canonical_sum(part)
+                signs.append(sign)
+                factors[below].append(text)
+
+    collect(node, below=False)
+    above, under = ("*".join(sorted(side)) for side in factors)
+    text = f"{above or 1}/({under})" if under else above
+    return math.prod(signs), text
 
 
 def _ground_truth_fault(nums: Sequence[int], target: int) -> str | None:

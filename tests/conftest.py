@@ -1,6 +1,6 @@
 """Fixtures: a tiny random model, and a trainer around it whose completions a test can fix."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from r1zero.config import register_schema, resolve
 from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.schema import Config
-from r1zero.tasks import Task
+from r1zero.tasks import Judge, Task
 from r1zero.tracking import Tracker
 from r1zero.trainer import R1ZeroTrainer, grpo_config
 from rewards import Outcome, Verdict
@@ -71,8 +71,16 @@ def first_number_judge(text: str, row: Any) -> Verdict:
     )
 
 
-def build_trainer(cls: type, model: LlamaForCausalLM, run_dir: Path, **trainer: Any) -> R1ZeroTrainer:
-    """A trainer on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys."""
+def build_trainer(
+    cls: type,
+    model: LlamaForCausalLM,
+    run_dir: Path,
+    judge: Judge = first_number_judge,
+    last_step: int = -1,
+    overrides: Sequence[str] = (),
+    **trainer: Any,
+) -> R1ZeroTrainer:
+    """A trainer on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys. ``last_step`` is a resumed run's."""
     keys = {
         "num_generations": 4,
         "per_device_train_batch_size": 8,
@@ -82,14 +90,13 @@ def build_trainer(cls: type, model: LlamaForCausalLM, run_dir: Path, **trainer: 
         "learning_rate": 1e-2,
         "eval_strategy": "no",
     } | trainer
-    config = compose_config("tracker=none", *(f"++trainer.{key}={value}" for key, value in keys.items()))
+    config = compose_config("tracker=none", *overrides, *(f"++trainer.{key}={value}" for key, value in keys.items()))
     rows = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)]
-    task = Task("toy", rows, rows, {"toy": first_number_judge}, "toy")
+    task = Task("toy", rows, rows, {"toy": judge}, "toy")
     config.reward.weights = {"toy": 1.0}
-    run_dir.mkdir(parents=True)
-    return cls(
-        config, grpo_config(config, run_dir), task, model, build_tokenizer(), run_dir, Tracker(config, run_dir, 1)
-    )
+    run_dir.mkdir(parents=True, exist_ok=last_step >= 0)
+    tracker = Tracker(config, run_dir, 1, last_step)
+    return cls(config, grpo_config(config, run_dir), task, model, build_tokenizer(), run_dir, tracker)
 
 
 @pytest.fixture

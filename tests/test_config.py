@@ -7,6 +7,7 @@ from conftest import compose_config
 from hydra.errors import HydraException
 
 from r1zero.config import explain
+from r1zero.run_dir import claim_run_dir, load_config
 from r1zero.schema import CountdownConfig
 from r1zero.trainer import grpo_config
 
@@ -26,14 +27,16 @@ def test_every_experiment_composes_and_trl_accepts_its_keys(experiment: str, tmp
     assert args.num_generations == config.trainer["num_generations"]
     assert args.output_dir == str(tmp_path / "checkpoints")
     assert (
-        f"python -m r1zero.train +experiment={experiment}" in (CONF / "experiment" / f"{experiment}.yaml").read_text()
+        f"python -m r1zero.train {'-m ' * experiment.startswith('sweep_')}+experiment={experiment}"
+        in (CONF / "experiment" / f"{experiment}.yaml").read_text()
     )
 
 
 @pytest.mark.parametrize("group", ["task", "model", "reward", "trainer", "rollout", "deepspeed", "tracker"])
 def test_every_choice_of_every_group_composes(group: str) -> None:
     for path in (CONF / group).glob("*.yaml"):
-        compose_config(f"{group}={path.stem}", *(() if group == "trainer" else CPU[:2]))
+        rows = ["task.num_train=8"] if group == "task" else []  # sets for evaluation have none, and say so
+        compose_config(f"{group}={path.stem}", *rows, *(() if group == "trainer" else CPU[:2]))
 
 
 def test_the_default_is_the_embedded_model_on_countdown(tmp_path: Path) -> None:
@@ -41,6 +44,13 @@ def test_the_default_is_the_embedded_model_on_countdown(tmp_path: Path) -> None:
     assert isinstance(config.task, CountdownConfig)
     assert (config.model.path, config.task.template, config.seed) == ("nano", "nano", 0)
     assert grpo_config(config, tmp_path).eval_on_start
+
+
+@pytest.mark.parametrize("task", ["countdown", "math", "code_nano"])
+def test_the_config_of_a_run_is_read_back_as_it_was(task: str, tmp_path: Path) -> None:
+    config = compose_config(f"task={task}", "model=qwen2_5_0_5b" if task != "code_nano" else "reward=code")
+    claim_run_dir(tmp_path / "run", config)
+    assert load_config(tmp_path / "run") == config
 
 
 def test_the_deepspeed_group_reaches_trl() -> None:
@@ -78,6 +88,7 @@ def test_the_deepspeed_group_reaches_trl() -> None:
         ("trainer.repetition_penalty=1.1", "rollouts do not support it yet"),
         ("rollout.backend=fast", "must be one of native, transformers"),
         ("rollout.max_rows=0", "rollout.max_rows = 0"),
+        ("launch.num_processes=0", "launch.num_processes = 0: must be at least 1"),
         ("trainer.generation_kwargs={num_beams:2}", "generation_kwargs.num_beams: rollouts know stop_strings alone"),
         ("trainer.generation_kwargs={stop_strings:x}", "must be a list of strings"),
     ],

@@ -5,7 +5,7 @@ import pytest
 
 from r1zero.emergence import count_checks, count_tries, repeated_tries
 from r1zero.estimators import wilson_interval
-from r1zero.evaluate import summarise
+from r1zero.evaluation import summarise
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,7 @@ def test_wilson_interval_by_hand(successes: int, trials: int, low: float, high: 
 def test_ungradeable_problems_leave_the_accuracy_and_are_counted() -> None:
     frame = pd.DataFrame(
         {
+            "index": range(4),
             "outcome": ["CORRECT", "WRONG", "UNGRADEABLE", "NO_ANSWER"],
             "length_tokens": [10, 20, 30, 40],
             "truncated": [False, False, False, True],

@@ -8,6 +8,8 @@ from rewards import Verdict
 
 Row = dict[str, Any]
 Judge = Callable[[str, Mapping[str, Any]], Verdict]
+# (prefill + completion, row, its verdict) -> what the completion votes for; None without an answer
+Ballot = Callable[[str, Mapping[str, Any], Verdict], str | None]
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Task:
             judges read in front of the completion) and the ground truth columns of the judges.
         judges: By reward name. A judge reads (prefill + completion, row).
         accuracy_judge: The judge whose CORRECT counts as solved.
+        ballot: The canonical form of a completion's answer: equal answers have equal forms, so that they vote together
+            in maj@k. None for a task without maj@k.
     """
 
     name: str
@@ -27,6 +31,7 @@ class Task:
     test: list[Row]
     judges: dict[str, Judge]
     accuracy_judge: str
+    ballot: Ballot | None = None
 
 
 def judge_all(judge: Judge, texts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:

@@ -2,10 +2,11 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.schema import CodeConfig, Config, CountdownConfig, MathConfig
+from r1zero.schema import CodeConfig, Config, CountdownConfig, GymConfig, MathConfig
 from r1zero.tasks import Task
 from r1zero.tasks.code import build_code
 from r1zero.tasks.countdown import build_countdown
+from r1zero.tasks.gym import build_gym
 from r1zero.tasks.math import build_math
 from r1zero.tasks.recipes import RECIPES, with_recipes
 
@@ -22,6 +23,8 @@ def build_task(config: Config, tokenizer: PreTrainedTokenizerBase) -> Task:
         task = build_math(config.task, config.reward, tokenizer)
     elif isinstance(config.task, CodeConfig):
         task = build_code(config.task, config.reward, tokenizer)
+    elif isinstance(config.task, GymConfig):
+        task = build_gym(config.task, config.reward, tokenizer)
     else:
         raise ValueError(f"task: no builder for {type(config.task).__name__}.")
     task = with_recipes(task, config)

@@ -56,7 +56,7 @@ def load_code_problems(source: str, split: str, num_train: int, num_test: int) -
     test = loaded[num_train:]
     held_out = {problem.question for problem in test}
     train = [problem for problem in loaded[:num_train] if problem.question not in held_out]
-    if not train:
+    if num_train and not train:
         raise ValueError(f"task.source = {source}: every training row is also held out; nothing is left to train on.")
     if len(train) < num_train:
         log.warning("%s: %d training rows left out, they are held out too.", source, num_train - len(train))

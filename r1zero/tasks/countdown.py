@@ -12,8 +12,8 @@ from r1zero.tasks import Row, Task
 from r1zero.tasks.countdown_data import load_problems
 from r1zero.tasks.countdown_problems import Problem, ProblemSpace, problems
 from rewards import Verdict
-from rewards.countdown import judge_countdown
-from rewards.tags import judge_format
+from rewards.countdown import canonical_expression, judge_countdown
+from rewards.tags import extract_answer, judge_format
 
 
 def build_countdown(config: CountdownConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
@@ -33,6 +33,7 @@ def build_countdown(config: CountdownConfig, reward: RewardConfig, tokenizer: Pr
             "format": partial(judge_tags, partial_credit=reward.format_partial_credit),
         },
         accuracy_judge="countdown",
+        ballot=ballot,
     )
 
 
@@ -81,6 +82,12 @@ def row(given: Problem, config: CountdownConfig, tokenizer: PreTrainedTokenizerB
 def judge_row(text: str, truth: Mapping[str, Any], use_all_numbers: bool) -> Verdict:
     """Whether the answer in ``text`` solves the problem of the row ``truth``."""
     return judge_countdown(text, truth["nums"], truth["target"], use_all_numbers)
+
+
+def ballot(text: str, truth: Mapping[str, Any], verdict: Verdict) -> str | None:
+    """The expression up to order and brackets: a vote is for a solution, not for a value, which the problem gives."""
+    answer = extract_answer(text)
+    return None if answer is None else canonical_expression(answer)
 
 
 def judge_tags(text: str, truth: Mapping[str, Any], partial_credit: float) -> Verdict:

@@ -11,13 +11,14 @@ from r1zero.prompts import TEMPLATES, render
 from r1zero.schema import MathConfig, RewardConfig
 from r1zero.tasks import Row, Task
 from r1zero.tasks.math_data import MathProblem, load_math
-from rewards import Verdict
-from rewards.math_answer import Policy, grade, warm_up
+from rewards import Outcome, Verdict
+from rewards.math_answer import Policy, canonical_answer, grade, warm_up
 from rewards.tags import judge_format
 
 log = logging.getLogger(__name__)
 
 EXAMPLE = "42"  # in templates that show where the answer goes
+GOLD = "<gold>"  # no answer has this form
 
 
 def build_math(config: MathConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
@@ -39,6 +40,7 @@ def build_math(config: MathConfig, reward: RewardConfig, tokenizer: PreTrainedTo
             "format": partial(judge_tags, partial_credit=reward.format_partial_credit),
         },
         accuracy_judge="math",
+        ballot=partial(ballot, policy=policy),
     )
 
 
@@ -52,6 +54,11 @@ def row(given: MathProblem, config: MathConfig, tokenizer: PreTrainedTokenizerBa
 def judge_row(text: str, truth: Mapping[str, Any], policy: Policy) -> Verdict:
     """Whether the answer in ``text`` is the gold of the row ``truth``."""
     return grade(truth["gold"], text, policy)
+
+
+def ballot(text: str, truth: Mapping[str, Any], verdict: Verdict, policy: Policy) -> str | None:
+    """The canonical answer; all right ones vote together, since all are equal to the gold."""
+    return GOLD if verdict.outcome is Outcome.CORRECT else canonical_answer(text, policy)
 
 
 def judge_tags(text: str, truth: Mapping[str, Any], partial_credit: float) -> Verdict:

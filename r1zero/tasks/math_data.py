@@ -43,13 +43,13 @@ class MathProblem(NamedTuple):
 
 
 def load_math(config: MathConfig, policy: Policy) -> tuple[list[MathProblem], list[MathProblem]]:
-    """Training and held-out problems; held-out questions are not trained on.
+    """Training and held-out problems; held-out questions are not trained on. Without ``num_train``, no training rows.
 
     Raises:
         ValueError: A source is missing or unreadable, a row lacks its fields, or nothing usable is left.
     """
     rows = read_rows(config.source, config.source_config, config.source_split)
-    train = usable(config, policy, config.source, rows, config.num_train)
+    train = usable(config, policy, config.source, rows, config.num_train) if config.num_train else []
     if config.test_source is None:
         test = usable(config, policy, config.source, rows, config.num_test)
     else:
@@ -60,7 +60,7 @@ def load_math(config: MathConfig, policy: Policy) -> tuple[list[MathProblem], li
     if len(kept) < len(train):
         log.warning("%s: %d training rows left out, they are held out too.", config.source, len(train) - len(kept))
     for name, part in (("train", kept), ("test", test)):
-        if not part:
+        if not part and getattr(config, f"num_{name}"):
             raise ValueError(
                 f"task.source = {config.source}, task.test_source = {config.test_source}: no problem is left for "
                 f"task.num_{name} = {getattr(config, f'num_{name}')}. Lower task.num_train, or name other data."

@@ -21,7 +21,7 @@ RECIPES = ("language", "cosine_length", "repetition", "soft_overlong", "tag_coun
 def with_recipes(task: Task, config: Config) -> Task:
     """The task with the recipe judges that ``config.reward.weights`` names."""
     reward, solved = config.reward, task.judges[task.accuracy_judge]
-    max_tokens = config.trainer.get("max_completion_length") or 256  # TRL's default
+    max_tokens = config.trainer.get("max_completion_length") or 512  # TRL's default
 
     def cosine_length(text: str, row: Mapping[str, Any]) -> Verdict:
         verdict = solved(text, row)

@@ -8,8 +8,19 @@ the answer stands), `normal` (Unicode), `numbers` (exact numbers), `tokens`, `no
 No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 """
 
+from rewards.math_answer.ballot import canonical_answer
 from rewards.math_answer.grade import check_gold, grade, grade_many
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason
 from rewards.math_answer.symbolic import warm_up
 
-__all__ = ["DEFAULT", "MathVerdict", "Policy", "Reason", "check_gold", "grade", "grade_many", "warm_up"]
+__all__ = [
+    "DEFAULT",
+    "MathVerdict",
+    "Policy",
+    "Reason",
+    "canonical_answer",
+    "check_gold",
+    "grade",
+    "grade_many",
+    "warm_up",
+]

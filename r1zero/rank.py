@@ -1,0 +1,39 @@
+"""One rank of a run: ``python -m r1zero.rank RUN_DIR``. Started by ``r1zero.launch``; never composes a config."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from r1zero.placement import rank
+from r1zero.run_dir import load_config
+from r1zero.train import quiet, train
+
+
+def die_with_launcher() -> None:
+    """End this rank and all that it started when the launcher is gone: its end of the pipe on standard input closes."""
+
+    def wait() -> None:
+        os.read(sys.stdin.fileno(), 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def main() -> None:
+    """Train as this rank; rank 0 alone logs below errors."""
+    run_dir = Path(sys.argv[1])
+    die_with_launcher()
+    quiet()
+    logging.basicConfig(
+        level=logging.INFO if rank() == 0 else logging.ERROR,
+        stream=sys.stdout,
+        format=f"[%(asctime)s][%(name)s][%(levelname)s]{f'[rank {rank()}]' if rank() else ''} - %(message)s",
+    )
+    sys.exit(train(load_config(run_dir), run_dir))
+
+
+if __name__ == "__main__":
+    main()

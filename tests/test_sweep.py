@@ -1,0 +1,366 @@
+"""Sweeps: what a job does is read from its directory, so nothing that ends a sweep loses any of it.
+
+Most tests put a stand-in for the training behind the real command; the last ones train, and are killed for real.
+"""
+
+import json
+import logging
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from r1zero import report, sweep, sweep_devices, sweep_report, train
+from r1zero.config import register_schema
+from r1zero.estimators import paired_t_test, t_interval, t_quantile
+from r1zero.resume import write_status
+from r1zero.sweep import reason, swept_choices, with_sweep_dir
+from r1zero.sweep_data import load_sweep, sentences, settings_of
+
+ROOT = Path(__file__).parent.parent
+SWEPT = ["reward.weights.format=0,0.5", "seed=0,1,2"]
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    """Hydra sets up logging on the standard output of the moment, which pytest closes after the test."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+class Stand:
+    """Stands in for ``launch``: a job ends at once, as ``ends`` says, with an accuracy by its weight and seed."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, dict[str, str]]] = []
+        self.configs: dict[str, Any] = {}
+        self.ends: dict[str, Callable[[Path, Path], int]] = {}
+
+    def __call__(self, config: Any, run_dir: Path, log_file: Path, variables: dict[str, str]) -> int:
+        self.calls.append((run_dir.name, variables))
+        self.configs[run_dir.name] = config
+        if run_dir.name in self.ends:
+            return self.ends[run_dir.name](run_dir, log_file)
+        return self.finish(run_dir, config)
+
+    def finish(self, run_dir: Path, config: Any) -> int:
+        weight, seed = config.reward.weights["format"], config.seed
+        rows = [
+            {"step": 0, "eval/countdown/accuracy": 0.1},
+            {"step": 2, "eval/countdown/accuracy": 0.4 + weight / 5 + seed / 100, "eval/countdown/mean_length": 30.0}
+            | {"eval/countdown/behaviour/tries": 2 + weight, "eval/countdown/truncated": 0.0},
+        ]
+        (run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        write_status(run_dir, "finished", 2)
+        return 0
+
+
+@pytest.fixture
+def stand(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> Stand:
+    stand = Stand()
+    monkeypatch.setattr(sweep_report, "png", lambda figure: "")  # drawn once, in test_the_page_has_its_figures
+    monkeypatch.setattr(sweep, "launch", stand)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    for name in ("TRL_EXPERIMENTAL_SILENCE", "DS_ACCELERATOR"):
+        monkeypatch.setenv(name, os.environ.get(name, "cpu" if name.startswith("DS") else "1"))
+    return stand
+
+
+def run_sweep(monkeypatch: pytest.MonkeyPatch, path: Path, *arguments: str) -> None:
+    command = ["train.py", "-m", *arguments, "tracker=none", f"hydra.sweep.dir={path}"]
+    monkeypatch.setattr(sys, "argv", command)
+    train.main()
+
+
+def fails(message: str, code: int = 1) -> Callable[[Path, Path], int]:
+    def end(run_dir: Path, log_file: Path) -> int:
+        with log_file.open("a") as file:
+            file.write(f"loading\n{message}\n")
+        return code
+
+    return end
+
+
+def test_a_sweep_ends_in_a_table_and_a_sentence(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_sweep(monkeypatch, tmp_path / "nine", *SWEPT)
+    table = pd.read_csv(tmp_path / "nine" / "sweep.csv")
+    assert list(table["job"]) == list(range(6))
+    assert set(table["status"]) == {"finished"}
+    assert table[["reward.weights.format", "seed"]].to_numpy().tolist() == [[w, s] for w in (0, 0.5) for s in (0, 1, 2)]
+    assert table["accuracy"].tolist() == pytest.approx([0.40, 0.41, 0.42, 0.50, 0.51, 0.52])
+    printed = capsys.readouterr().out
+    assert "[5 finished, 1 waiting of 6]" in printed
+    # Differences 0.1 at each seed, with no spread: more than noise. The mean of 0.50 0.51 0.52 has sd 0.01, so the
+    # interval is 4.303 * 0.01 / sqrt(3) = 0.0248 to either side.
+    assert "Best: reward.weights.format=0.5, accuracy 0.510 over 3 seed(s)." in printed
+    assert "48.5 to 53.5%" in printed
+    assert "the difference is more than seed noise: +10.0 points" in printed
+    assert "python -m r1zero.train tracker=none reward.weights.format=0.5 seed=3" in printed
+    page = (tmp_path / "nine" / "sweep.html").read_text()
+    assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
+    before = (tmp_path / "nine" / "sweep.csv").read_bytes(), page
+    report.main([str(tmp_path / "nine")])
+    assert ((tmp_path / "nine" / "sweep.csv").read_bytes(), (tmp_path / "nine" / "sweep.html").read_text()) == before
+
+
+def test_the_page_has_its_figures(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "reward.weights.format=0,0.5", "seed=0,1")
+    monkeypatch.undo()
+    report.main([str(tmp_path / "s")])
+    page = (tmp_path / "s" / "sweep.html").read_text()
+    assert page.count("data:image/png;base64") == 3
+    report.main([str(tmp_path / "s")])
+    assert (tmp_path / "s" / "sweep.html").read_text() == page
+
+
+def test_jobs_are_named_by_what_is_swept_and_grouped_by_sweep(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_sweep(monkeypatch, tmp_path / "mine", *SWEPT)
+    assert stand.configs["4"].run_name == "reward.weights.format=0.5,seed=1"
+    assert {config.tracker.group for config in stand.configs.values()} == {"mine"}
+    assert len({variables["WANDB_RUN_ID"] for _, variables in stand.calls}) == 6
+    assert json.loads((tmp_path / "mine" / "sweep.json").read_text())["num_jobs"] == 6
+
+
+def test_a_broken_job_leaves_the_others_and_a_clear_row(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stand.ends["1"] = fails("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB")
+    stand.ends["4"] = fails("", 128 + signal.SIGKILL)
+    run_sweep(monkeypatch, tmp_path / "s", *SWEPT)
+    table = pd.read_csv(tmp_path / "s" / "sweep.csv", keep_default_na=False)
+    assert table["status"].tolist() == ["finished", "failed", "finished", "finished", "failed", "finished"]
+    assert table["error"][1].startswith("exit code 1: out of memory: torch.OutOfMemoryError")
+    assert "SIGKILL" in table["error"][4]
+    assert "seed" in capsys.readouterr().out
+    first, second = settings_of(load_sweep(tmp_path / "s"))
+    assert (list(first.accuracy), first.num_unfinished) == (["0", "2"], 1)
+    assert list(second.accuracy) == ["0", "2"]
+    # The same command again runs those two alone, as the same W&B runs where there is something to go on with.
+    stand.ends.clear()
+    done = len(stand.calls)
+    run_sweep(monkeypatch, tmp_path / "s", *SWEPT)
+    assert [name for name, _ in stand.calls[done:]] == ["1", "4"]
+    assert set(pd.read_csv(tmp_path / "s" / "sweep.csv")["status"]) == {"finished"}
+    assert dict(stand.calls[:done])["4"]["WANDB_RUN_ID"] == dict(stand.calls[done:])["4"]["WANDB_RUN_ID"]
+
+
+def test_a_setting_that_cannot_work_fails_alone(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "trainer.num_generations=8,7", "+experiment=arithmetic_nano")
+    table = pd.read_csv(tmp_path / "s" / "sweep.csv", keep_default_na=False)
+    assert table["status"].tolist() == ["finished", "failed"]
+    assert "trainer.num_generations = 7 does not divide" in table["error"][1]
+
+
+def test_a_wish_to_stop_ends_the_sweep_and_is_no_failure(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    stand.ends["1"] = lambda run_dir, log_file: 130
+    with pytest.raises(SystemExit) as stopped:
+        run_sweep(monkeypatch, tmp_path / "s", *SWEPT)
+    assert stopped.value.code == 130
+    assert len(stand.calls) == 2
+    assert load_sweep(tmp_path / "s").counts() == {"finished": 1, "interrupted": 1, "waiting": 4}
+    stand.ends.clear()
+    run_sweep(monkeypatch, tmp_path / "s", *SWEPT)
+    assert load_sweep(tmp_path / "s").counts() == {"finished": 6}
+
+
+def test_a_directory_belongs_to_one_sweep(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
+    with pytest.raises(SystemExit, match="holds another sweep"):
+        run_sweep(monkeypatch, tmp_path / "s", "seed=0,1,2")
+    assert len(stand.calls) == 2
+
+
+def test_the_experiment_file_brings_its_own_sweep(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "+experiment=sweep_reward_weights")
+    found = load_sweep(tmp_path / "s")
+    assert (found.swept, found.num_jobs, found.counts()) == (["reward.weights.format", "seed"], 9, {"finished": 9})
+    assert [setting.name for setting in settings_of(found)] == [
+        f"reward.weights.format={w}" for w in ("0", "0.1", "0.5")
+    ]
+
+
+def test_under_torchrun_no_rank_starts_the_sweep(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(SystemExit, match="starts the processes of its jobs itself"):
+        run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
+    assert not stand.calls
+
+
+def test_the_same_command_finds_its_sweep_again() -> None:
+    first = with_sweep_dir(["train", "-m", "seed=0,1", "trainer.max_steps=3"])[-1]
+    assert first.startswith("hydra.sweep.dir=sweeps/seed-")
+    parallel = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    assert with_sweep_dir(["train", "--multirun", "seed=0,1", "trainer.max_steps=3", *parallel])[-1] == first
+    assert with_sweep_dir(["train", "-m", "seed=0,1", "trainer.max_steps=4"])[-1] != first
+    assert "sweeps/sweep_reward_weights-" in with_sweep_dir(["train", "-m", "+experiment=sweep_reward_weights"])[-1]
+    for kept in (["train", "seed=0"], ["train", "-m", "seed=0,1", "hydra.sweep.dir=x"]):
+        assert with_sweep_dir(kept) == kept
+
+
+def test_what_is_swept() -> None:
+    overrides = ["seed=range(3)", "reward.weights.format=0,0.1", "trainer.max_steps=3", "x='a,b'"]
+    assert swept_choices(overrides) == {"seed": 3, "reward.weights.format": 2}
+    assert swept_choices(["trainer.learning_rate=interval(1e-5,1e-3)"]) == {"trainer.learning_rate": 0}
+
+
+def test_the_reason_is_the_last_error_of_this_attempt(tmp_path: Path) -> None:
+    log = tmp_path / "job.log"
+    log.write_text("ValueError: of the first attempt\n")
+    start = log.stat().st_size
+    with log.open("a") as file:
+        file.write("KeyError: first\n\nDuring handling ...\nerror: task.source: no such file\n 50%|##   |\n")
+    assert reason(log, start, 1) == "exit code 1: task.source: no such file"
+    log.write_text("")
+    assert reason(log, 0, 3) == "exit code 3: no message"
+
+
+def test_t_statistics_by_hand() -> None:
+    assert [t_quantile(df) for df in (1, 2, 10)] == pytest.approx([12.706, 4.303, 2.228], abs=1e-3)  # any table of t
+    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert all(map(math.isnan, t_interval([0.5])))
+    # Differences 1, 2, 3: mean 2, sd 1, t = 2 / (1 / sqrt 3) = 3.4641 with 2 degrees; p = 1 - t / sqrt(t^2 + 2) = 0.074
+    mean, low, high, p = paired_t_test([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
+    assert (mean, p) == pytest.approx((2.0, 0.07418), abs=1e-4)
+    assert low < 0 < high
+    assert paired_t_test([1.0, 1.0], [1.0, 1.0])[3] == 1.0
+    with pytest.raises(ValueError, match="two pairs are the least"):
+        paired_t_test([1.0], [2.0])
+
+
+def test_without_seeds_nothing_is_said_about_noise(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "reward.weights.format=0,0.1,0.5")
+    text = " ".join(sentences(settings_of(load_sweep(tmp_path / "s"))))
+    assert "cannot be told. Sweep over seeds" in text
+    assert "The best of 3 settings was picked by these same numbers" in text
+
+
+def test_parallel_jobs_get_devices_of_their_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sweep_devices, "visible_devices", lambda: ["0", "1", "2", "3"])
+    monkeypatch.setattr(sweep_devices.tempfile, "gettempdir", lambda: str(tmp_path))
+    assert [sweep_devices.ranks_of_a_job(None, parallel) for parallel in (1, 2, 4, 8)] == [4, 2, 1, 1]
+    assert sweep_devices.ranks_of_a_job(3, 4) == 3
+    with sweep_devices.devices(2, 2) as one, sweep_devices.devices(2, 2) as other:
+        assert (one, other) == ({"CUDA_VISIBLE_DEVICES": "0,1"}, {"CUDA_VISIBLE_DEVICES": "2,3"})
+    with sweep_devices.devices(1, 4) as one, sweep_devices.devices(1, 4) as other:
+        assert one != other
+    monkeypatch.setattr(sweep_devices, "visible_devices", list)
+    with sweep_devices.devices(1, 1) as alone:
+        assert alone == {}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "overrides"),
+    [
+        ("hydra_submitit_launcher", ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=60"]),
+        ("hydra_joblib_launcher", ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]),
+        ("hydra_optuna_sweeper", ["hydra/sweeper=optuna", "hydra.sweeper.direction=maximize"]),
+    ],
+)
+def test_hydras_plugins_compose(plugin: str, overrides: list[str]) -> None:
+    pytest.importorskip(f"hydra_plugins.{plugin}")
+    from hydra import compose, initialize_config_module
+
+    register_schema()
+    with initialize_config_module(version_base="1.3", config_module="conf"):
+        config = compose("train", overrides=overrides, return_hydra_config=True)
+    assert plugin in str(config.hydra.launcher._target_) + str(config.hydra.sweeper._target_)
+
+
+SMALL = [
+    "task.num_train=16",
+    "task.num_test=8",
+    "trainer.per_device_train_batch_size=8",
+    "trainer.gradient_accumulation_steps=1",
+    "trainer.max_completion_length=24",
+    "trainer.eval_steps=2",
+    "eval.greedy=false",
+]
+
+
+def sweep_command(path: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "r1zero.train", "-m", *SMALL, *arguments, f"hydra.sweep.dir={path}"]
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 300
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0][-3000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def run_whole(command: list[str], environment: dict[str, str]) -> str:
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+def killed_and_whole(tmp_path: Path, in_job: str, *arguments: str) -> tuple[Path, Path]:
+    """The same sweep uninterrupted, and killed by SIGKILL in the middle of ``in_job`` and given again."""
+    environment = os.environ | {"WANDB_MODE": "offline", "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    run_whole(sweep_command(whole, *arguments), environment)
+    process = subprocess.Popen(
+        sweep_command(killed, *arguments),
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    wait_for(killed / in_job / "completions" / "eval_00000.parquet", process)
+    process.kill()
+    process.communicate()
+    assert not (killed / in_job / "status.json").exists()
+    assert load_sweep(killed).counts()["finished"] == int(in_job)
+    finished = (killed / "0" / "metrics.jsonl").stat().st_mtime_ns
+    run_whole(sweep_command(killed, *arguments), environment)
+    assert (killed / "0" / "metrics.jsonl").stat().st_mtime_ns == finished  # not run again
+    return whole, killed
+
+
+def test_a_killed_sweep_continues_to_the_same_table(tmp_path: Path) -> None:
+    whole, killed = killed_and_whole(tmp_path, "1", "seed=0,1", "trainer.max_steps=2")
+    assert (killed / "sweep.csv").read_text() == (whole / "sweep.csv").read_text()
+    assert list((whole / "1" / "wandb").glob("offline-run-*"))
+
+
+@pytest.mark.slow
+def test_a_killed_sweep_of_two_by_two_continues_to_the_same_table(tmp_path: Path) -> None:
+    arguments = ["reward.weights.format=0,0.5", "seed=0,1", "trainer.max_steps=2"]
+    whole, killed = killed_and_whole(tmp_path, "2", *arguments)
+    assert (killed / "sweep.csv").read_text() == (whole / "sweep.csv").read_text()
+    assert set(pd.read_csv(whole / "sweep.csv")["status"]) == {"finished"}
+
+
+@pytest.mark.slow
+def test_two_jobs_at_a_time(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    environment = os.environ | {"WANDB_MODE": "disabled"}
+    arguments = ["seed=0,1,2", "trainer.max_steps=1", "tracker=none"]
+    run_whole(
+        sweep_command(tmp_path / "two", *arguments, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"), environment
+    )
+    assert load_sweep(tmp_path / "two").counts() == {"finished": 3}
