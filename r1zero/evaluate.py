@@ -47,7 +47,7 @@ def evaluate_task(task: Task, sample: Sampler, sampling: Sampling, seed: int) ->
                 "detail": verdict.detail,
                 "length_tokens": len(completion.ids),
                 "truncated": completion.truncated,
-                **{name: count(text) for name, count in BEHAVIOURS.items()},
+                **{name: count(text, row) for name, count in BEHAVIOURS.items()},
             }
         )
     frame = pd.DataFrame(table)
