@@ -21,7 +21,7 @@ Truth = Mapping[str, Any]
 Probe = Callable[[str, Truth], int]
 
 # How a clause starts: at the beginning, or behind a full stop or a line break, after a word of hesitation or none.
-START = r"(?:^|[.!?:;>✓✗]\s+|\n\s*)(?:(?:hmm|but|so|no|oh|ok|okay|well|and|now|yes)\b[,.…]*\s+)*"
+START = r"(?:^|[.!?>✓✗]\s+|\n\s*)(?:(?:hmm|but|so|no|oh|ok|okay|well|and|now|yes)\b[,.…]*\s+)*"
 ME = r"\b(?:let(?:'s| me| us)|(?:i|we)(?:'ll| will| should| must| can| could| need to| have to| want to))"
 NUMBER = r"-?\d+(?:\.\d+)?"
 
@@ -38,14 +38,16 @@ CLAUSE_END = re.compile(r"\n|(?<=[.!?;])\s")
 # A result held against the goal in writing.
 CHECK = pattern(
     r"\((?:too (?:low|high|small|big|large|much|little)|yes|no|correct|wrong)\)",
-    r"\btoo (?:low|high|small|big|large|much|little|many|few)\b(?!\))",
+    rf"(?:{NUMBER} ?,?|\b(?:that|which|this|it)(?:'s| is)(?: \w+)?) too (?:low|high|small|big|large|much|little|many|few)\b",
+    rf"(?m:= *{NUMBER} (?:yes|no)$)",
     rf"=\s*{NUMBER} *(?:(?:[<>≠]|!=) *\d|[✓✔✗✘])",
     r"\b(?:which|this|that|it|result|sum|product)?\s*(?:is exactly|equals|is equal to|hits|reaches|matches) "
     r"(?:the target|our target|the goal|what we need|what i need)",
     r"=\s*(?:the )?target\b",
-    rf"\bnot (?:equal to |quite )?(?:the target|{NUMBER})",
+    rf"\b(?:which|this|that|it|result) (?:is|does)(?: not|n't) (?:equal )?(?:to )?(?:the target|{NUMBER})",
     rf"\bbut (?:we|i) (?:need|want)\s+{NUMBER}",
-    r"\bone too (?:many|few)\b|\boff by\b",
+    r"\bone too (?:many|few)\b|\boff by\b|\b(?:more|less|fewer) than (?:we|i) (?:want|need)\b",
+    rf"\b(?:but )?not (?:quite )?there\b|\bgot it\b|\bthe target was {NUMBER}",
 )
 MISS = pattern(r"\btoo (?:low|high|small|big|large|much|little|many|few)\b", r"\((?:no|wrong)\)", r"[≠✗✘]|!=")
 
@@ -54,19 +56,20 @@ VERIFICATION = pattern(
     START
     + r"(?:to )?(?:check|checking|double[- ]?check(?:ing)?|verify(?:ing)?|verification|sanity check|confirm(?:ing)?)"
     r"\s*(?:[:,]|\b(?:this|that|it|the|our|my|if|whether)\b)",
-    r"\bas a (?:quick |sanity |final )?check\b",
+    r"\bas a (?:quick |sanity |final )?check\b|\bquick (?:test|check)\b",
     r"\b(?:substitut(?:e|ing)|plug(?:ging)?)\b[^.\n]{0,40}\b(?:back|into|in the)\b",
     r"\bmake sure (?:that|the|it|this|we|no|all|every)\b",
     r"\bdo(?:es)? (?:this|that|it|they|these) (?:satisfy|hold|work|match|equal|check)\b",
-    r"\bis (?:this|that|it) (?:right|correct|true)\b",
+    r"\bis (?:this|that|it) (?:right|correct|true)\b(?! that)|\bam i sure\b|\bto be (?:sure|safe)\b|\bmake certain\b",
     r"\bas (?:it should|expected|required)\b",
     r"\b(?:this|it|that|which) (?:is consistent with|agrees with|satisfies|checks out|holds)\b",
     r"\blet(?:'s| us| me) (?:see|check) (?:whether|if)\b",
 )
 
 BACKTRACKING = pattern(
-    START + r"(?:wait|hold on|oops|scrap that|never mind|on second thought|not helpful|no luck|no good)\b\s*[,.!…\w]",
-    START + r"(?:actually|alternatively|instead)\s*,",
+    START + r"(?:hold on|oops|scrap that|never mind|on second thought|not helpful|no luck|no good|different idea)\b",
+    START + r"wait\b(?:\s*[,.!…]| (?:no|that|i|so|if|but|this|let|maybe|what|actually)\b)",
+    START + r"(?:actually|alternatively|instead)\s*,|\binstead of \w+ing, (?:let|i|we)\b",
     r"\b(?:that|this|it|approach|attempt|idea|which|neither)\b[^.\n]{0,25}"
     r"\b(?:doesn't|does not|didn't|did not|won't|can't|cannot) work\b",
     r"\b(?:this|that) (?:\w+ )?(?:fails|failed|leads nowhere|is a dead end|is wrong|isn't right|is not right|"
@@ -75,30 +78,30 @@ BACKTRACKING = pattern(
     r"go back|backtrack|reconsider|rethink|reassess|recompute|undo|correct (?:that|this|it))\b",
     START + r"(?:try (?:something else|another|again|a different)|redo|retry|reassess|reconsider|rethink|going back)\b",
     r"\banother (?:approach|way|idea|attempt|option)\s*[:.,]",
-    r"\b(?:i|we) (?:have )?(?:made|make) (?:a|an|the) (?:mistake|error|slip)\b|\b(?:i|we) (?:forgot|overlooked)\b",
-    r"\blet (?:us|me) try\b|\bso let's try\b",
+    r"\b(?:i|we) (?:have )?(?:made|make) (?:a|an|the) (?:mistake|error|slip)\b|\bi (?:forgot|overlooked|misread|misspoke)\b",
+    r"\blet (?:us|me) try\b|\bso let's try\b|\bwhat if (?:i|we)\b|\bi see the (?:issue|problem|mistake|error)\b",
 )
 
 SUBGOALS = pattern(
     START + r"(?:first|firstly|second|secondly|next|then|finally|lastly|now)\b,?\s*(?:we|i|i'll|we'll|let|our|find|add|"
     r"compute|calculate|determine|solve|multiply|subtract|divide|simplify|factor|list|handle)\b",
     START + r"(?:step|case|part) \d+\s*[:.]",
-    r"(?m:^\s*\d+[.)]\s+(?=[A-Z][a-z]+ ))",
+    r"(?m:^\s*\d+[.)]\s+(?=[A-Z][a-z]+ ))|\(\d\) (?=[A-Z][a-z]+ )",
     ME + r"(?: \w+)? (?:break|split|separate|divide)\b[^.\n]{0,40}\b(?:into|in two|at|cases|parts)\b",
-    r"\b(?:my|our|the) (?:first |next |main |final )?(?:goal|task|plan|aim|sub-?goal)\b\s*(?:is|:|will)",
+    r"\b(?:my|our|the) (?:first |next |main |final )?(?:goal|task|plan|aim|sub-?goal)\b\s*(?:is (?:now |then )?to\b|:)",
     r"\b(?:begin|start) (?:by|with) \w+ing\b",
     r"\b(?:let me|let's|let us|we must|i must|we need to|i need to) first\b",
-    r"\bit remains to\b|\bbefore that, ",
+    r"\bit remains to\b|\bbefore (?:that, |anything else)|\bone (?:step|piece|part) at a time\b|\band after that, ?(?:the|we|i)\b",
 )
 
 BACKWARD_CHAINING = pattern(
     r"\bwork(?:ing)? back(?:wards?)?\b",
     rf"\b(?:to|in order to) (?:get|reach|make|obtain|arrive at|end (?:with|at|up with)) {NUMBER}\b[^.\n]{{0,60}}"
-    r"\b(?:need|must|could|can|have to|requires?)\b",
+    r"\b(?:(?:we|i) (?:need|must|could|can|have to)|before must be)\b",
     r"\b(?:starting|start) (?:from|with|at) the (?:target|answer|goal|end|final)\b",
     rf"\bfor the (?:final |last )?(?:result|product|sum|answer|difference|quotient|total) to be {NUMBER}",
-    r"\b(?:suppose|if) the (?:answer|last step|final (?:step|result|operation)|result) ",
-    r"\bit suffices to\b|\bwhat would (?:give|make|yield)\b",
+    r"\bsuppose the (?:answer|result)\b|\bif the (?:last|final) (?:step|operation)\b",
+    rf"\bit suffices to\b|\bwhat would (?:give|make|yield)\b|\bwhat do i need for {NUMBER}|\bso undo the\b",
     START + r"reverse the (?:operations?|steps?)\b",
     r"\bso (?:if )?i (?:can )?(?:need to )?make \d+ and\b",
 )
