@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
+    check_alarms,
     check_batch,
     check_reward,
     check_rollout,
@@ -21,6 +22,7 @@ from r1zero.config_checks import (
     check_trainer_values,
 )
 from r1zero.schema import (
+    AlarmConfig,
     CodeConfig,
     Config,
     CountdownConfig,
@@ -64,6 +66,7 @@ def resolve(composed: DictConfig) -> Config:
     check_reward(config.reward)
     check_batch(config.trainer)
     check_rollout(config)
+    check_alarms(config.alarms)
     return config
 
 
@@ -80,6 +83,7 @@ def explain(error: Exception) -> str:
         "reward": RewardConfig,
         "rollout": RolloutConfig,
         "eval": EvalConfig,
+        "alarms": AlarmConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

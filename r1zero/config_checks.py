@@ -8,7 +8,7 @@ from typing import Any, get_args, get_type_hints
 from trl import GRPOConfig
 
 from r1zero.prompts import TEMPLATES
-from r1zero.schema import CodeConfig, Config, CountdownConfig, MathConfig, RewardConfig
+from r1zero.schema import AlarmConfig, CodeConfig, Config, CountdownConfig, MathConfig, RewardConfig
 from rewards.math_answer import Policy
 from rewards.recipes import LANGUAGES
 
@@ -207,3 +207,11 @@ def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
             f"= {steps}), so a group would be cut. Nearest that work: trainer.per_device_train_batch_size={batches}, "
             f"or trainer.num_generations={' or '.join(map(str, sorted(nearest)))}."
         )
+
+
+def check_alarms(alarms: AlarmConfig) -> None:
+    """Thresholds that can be crossed."""
+    for field in dataclasses.fields(alarms):
+        value = getattr(alarms, field.name)
+        if value <= 0:
+            raise ValueError(f"alarms.{field.name} = {value}: must be above 0; a very large value silences the alarm.")

@@ -234,6 +234,10 @@ def write_report(run_dir: Path) -> Path:
     return page
 
 
+def write_page(run_dir: Path, live: bool) -> None:
+    """Placeholder."""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Rebuilds the report of the run directory named on the command line; exits with 2 when it is none."""
     parser = argparse.ArgumentParser(prog="python -m r1zero.report", description="Rebuild the report of a run.")

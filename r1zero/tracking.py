@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 from tqdm import tqdm
 
 from r1zero.schema import Config
@@ -62,6 +63,9 @@ class Tracker:
             if value is not None:
                 shown[label] = format(value, form)
         self.bar.set_postfix(shown)
+
+    def log_completions(self, step: int, completions: pd.DataFrame) -> None:
+        """A sample of a step's ``completions`` for W&B; all of them are on disk."""
 
     def note(self, text: str) -> None:
         """Print a line above the progress bar."""

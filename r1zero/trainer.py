@@ -22,15 +22,18 @@ from trl.models.utils import unwrap_model_for_generation
 from r1zero.evaluate import evaluate_task, write_completions
 from r1zero.kv_cache import has_plain_cache
 from r1zero.micro_batches import by_length, rows_that_move, trimmed
+from r1zero.mismatch import LogprobDifference
 from r1zero.prompts import encode
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
 from r1zero.schema import Config
 from r1zero.step_profile import StepProfile, termination
+from r1zero.step_metrics import observe
 from r1zero.stop_strings import StopStrings
 from r1zero.tasks import Task
 from r1zero.tracking import Tracker
+from r1zero.watch import Watch, observed_frame
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +119,9 @@ class R1ZeroTrainer(GRPOTrainer):
         self.stop = StopStrings(stop_strings, tokenizer) if stop_strings else None
         self.early_verdicts = EarlyVerdicts(task.judges)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
+        self.mismatch = LogprobDifference()
+        self.watch = Watch(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
+        self.observations: list[dict[str, Any]] = []
         self.rollout_metrics: dict[str, float] = {}
         self.truths: list[Any] = []
         self.last_evaluated = -1
@@ -173,6 +179,7 @@ class R1ZeroTrainer(GRPOTrainer):
         if self.accelerator.is_main_process:
             write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
             self.tracker.log(step, metrics)
+            self.watch.finish_evaluation(metrics)
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
         return metrics
 
@@ -222,6 +229,7 @@ class R1ZeroTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
         """TRL's loss and metrics; the dropped rows still count in every mean."""
         loss = super()._compute_loss(model, inputs)
+        self.mismatch.add(inputs, self.train_logprobs)
         if "row_share" not in inputs:
             return loss
         logged = self._metrics["train"]
@@ -233,6 +241,12 @@ class R1ZeroTrainer(GRPOTrainer):
         if "clip_ratio/low_min" in logged:
             logged["clip_ratio/low_min"][-1] = 0.0  # of a dropped row
         return loss * inputs["row_share"] if self.loss_type in MEAN_OVER_ROWS else loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's; the log-probabilities (B, T) are kept for ``mismatch``."""
+        result = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        self.train_logprobs = result[0].detach()
+        return result
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
@@ -262,11 +276,15 @@ class R1ZeroTrainer(GRPOTrainer):
             several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
             part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
             path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}{part}.parquet"
-            write_completions(pd.DataFrame(table), path)
+            completions = observed_frame(table, self.observations)
+            write_completions(completions, path)
+            self.watch.add(completions)
         return output
 
     def note_rollout(self, completions: list[Completion]) -> None:
         """Metrics of all ranks' ``completions`` that TRL cannot know."""
+        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
+        self.observations = gather_object(observe(completions, texts, self.truths))
         everyones = gather_object([(len(done.ids), done.truncated, done.entropy) for done in completions])
         num_tokens = sum(length for length, _, _ in everyones)
         self.profile.tokens += num_tokens
@@ -278,15 +296,17 @@ class R1ZeroTrainer(GRPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send TRL's metrics of this step, and the times of its phases, to the tracker."""
         super().log(logs, start_time)
+        mismatch = self.mismatch.metrics()
         if "train_runtime" in logs or not self.accelerator.is_main_process:
             return
         now = time.perf_counter()
         metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
-        metrics |= self.rollout_metrics | self.profile.metrics(now - self.step_started)
+        metrics |= mismatch | self.rollout_metrics | self.profile.metrics(now - self.step_started)
         metrics["time/elapsed_s"] = now - self.run_started
         self.step_started, self.rollout_metrics = now, {}
         self.profile.reset()
-        self.tracker.log(self.state.global_step, metrics)
+        self.tracker.log(self.state.global_step, self.watch.finish_step(self.state.global_step, metrics))
+        self.watch.refresh_page()
 
 
 def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
