@@ -5,7 +5,7 @@
 A snippet counts as found when the probe's count is above 0. The labels are those of one person, who also wrote the
 snippets and the probes; every label was fixed before a probe was run on its snippet. Round 1 was known when the probes
 were written; round 2 was then written to fool them, and the probes were improved with it; round 3 was written after
-that, and nothing was changed once it had been measured. So round 3 is the fair column, and rounds 1 and 2 are flattered.
+that, and nothing was changed once it had been measured: round 3 is the fair column, rounds 1 and 2 are flattered.
 """
 
 import argparse
@@ -19,7 +19,9 @@ from r1zero.estimators import wilson_interval
 
 TABLE = Path(__file__).resolve().parents[1] / "tests" / "data" / "behaviours.jsonl"
 # Probe -> the label it is held against; both keyword lists stand for the same idea.
-LABEL_OF = {name: name for name in BEHAVIOURS if name not in ("oat_keywords", "orz_keywords", "tries", "repeated_tries")}
+LABEL_OF = {
+    name: name for name in BEHAVIOURS if name not in ("oat_keywords", "orz_keywords", "tries", "repeated_tries")
+}
 LABEL_OF |= {"oat_keywords": "reflection", "orz_keywords": "reflection"}
 
 

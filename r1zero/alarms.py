@@ -279,7 +279,8 @@ ALARMS = {
         "Repeated output",
         repetition,
         "A loop that runs to the limit. Usual causes: a learning rate that broke the model, weights that did not reach "
-        "the rollout, a temperature near 0. Go back to an earlier checkpoint; reward.weights.repetition makes loops cost.",
+        "the rollout, a temperature near 0. Go back to an earlier checkpoint; reward.weights.repetition makes loops "
+        "cost something.",
         looping_rows,
     ),
     "ungradeable": Alarm(
@@ -293,15 +294,16 @@ ALARMS = {
         "KL blow-up",
         kl_blow_up,
         "The policy has run far from the reference, which ends in gibberish or NaN (the k3 estimate is exponential). "
-        "Lower trainer.learning_rate or trainer.max_grad_norm, raise trainer.beta, and restart from a checkpoint before "
-        "the rise.",
+        "Lower trainer.learning_rate or trainer.max_grad_norm, raise trainer.beta, and start again from a checkpoint "
+        "before the rise.",
         first_rows,
     ),
     "logprob_mismatch": Alarm(
         "Rollout and training disagree",
         logprob_mismatch,
-        "Usual causes: another precision in the rollout than in training (trainer.bf16, model.dtype), weights that were "
-        "not handed on, another attention kernel (model.attn_implementation). rollout=native shares the weights in place.",
+        "Usual causes: another precision in the rollout than in training (trainer.bf16, model.dtype), weights that "
+        "were not handed on, another attention kernel (model.attn_implementation). rollout=native shares the weights "
+        "in place.",
         first_rows,
     ),
 }

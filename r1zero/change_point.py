@@ -9,7 +9,8 @@ A behaviour (or the accuracy of training completions) has *emerged* when
 
 It has *declined* when the mean lies below. The step of the change is that of the best split. Blocks of neighbouring
 steps are shuffled together, since neighbours are alike; a slow drift still has a best split, so the step of a gradual
-change is its middle, not its beginning. One change is looked for, not several.
+change is its middle. When it began is said apart: the first step from which on every mean of three steps lies outside
+the base model's interval. One change is looked for, not several.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ class Change:
         base, low, high: The value at the first step and its 95% interval.
         before, after: Means before and after the change point; both the mean of all when there is none.
         p: Of the change point, by permutation.
+        left: First step from which on every mean of ``MIN_SEGMENT`` steps lies outside the interval on the side of the
+            change; None when there is no change, or when it came back.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Change:
     before: float
     after: float
     p: float
+    left: int | None = None
 
 
 def best_splits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -84,6 +88,14 @@ def change_point(values: Sequence[float], seed: int = 0) -> tuple[int, float] | 
     return int(at[0]), float((1 + (shuffled >= gain[0]).sum()) / (1 + NUM_SHUFFLES))
 
 
+def departure(values: np.ndarray, limit: float, upwards: bool) -> int | None:
+    """Index of the first of ``MIN_SEGMENT`` values from which on every such mean lies beyond ``limit``."""
+    means = np.convolve(values, np.ones(MIN_SEGMENT) / MIN_SEGMENT, mode="valid")
+    inside = np.flatnonzero(means <= limit if upwards else means >= limit)
+    first = 0 if len(inside) == 0 else int(inside[-1]) + 1
+    return first if first < len(means) else None
+
+
 def describe_change(name: str, rows: Sequence[Row], key: str) -> Change | None:
     """What became of ``key``, whose interval is at ``key_low`` and ``key_high``; None if no row has all three."""
     known = [row for row in rows if number(row, key) is not None]
@@ -101,7 +113,9 @@ def describe_change(name: str, rows: Sequence[Row], key: str) -> Change | None:
     kind = "unchanged"
     if p < MAX_P and not low <= after <= high:
         kind = "rose" if after > high else "fell"
-    return Change(name, kind, int(known[at]["step"]), base, low, high, before, after, p)
+    left = None if kind == "unchanged" else departure(values, high if kind == "rose" else low, kind == "rose")
+    left_step = None if left is None else int(known[left]["step"])
+    return Change(name, kind, int(known[at]["step"]), base, low, high, before, after, p, left_step)
 
 
 def changes(rows: Sequence[Row], behaviours: Sequence[str]) -> list[Change]:

@@ -32,13 +32,14 @@ def pattern(*alternatives: str) -> re.Pattern[str]:
 
 
 # A worked equation such as ``3 + 4 = 7``. Bounded, so that a line without an equals sign is scanned once.
-EQUATION = re.compile(r"\d\s*(?:[-+*/×÷·]|\\times|\\cdot|\\div)\s*\(?\s*\d+[^=\n]{0,80}=\s*-?\d+")
+EQUATION = re.compile(r"\d+\s*(?:[-+*/×÷·]|\\times|\\cdot|\\div)\s*\(?\s*\d+[^=\n]{0,80}=\s*-?\d+")
 CLAUSE_END = re.compile(r"\n|(?<=[.!?;])\s")
 
 # A result held against the goal in writing.
 CHECK = pattern(
     r"\((?:too (?:low|high|small|big|large|much|little)|yes|no|correct|wrong)\)",
-    rf"(?:{NUMBER} ?,?|\b(?:that|which|this|it)(?:'s| is)(?: \w+)?) too (?:low|high|small|big|large|much|little|many|few)\b",
+    rf"(?:{NUMBER} ?,?|\b(?:that|which|this|it)(?:'s| is)(?: \w+)?) "
+    r"too (?:low|high|small|big|large|much|little|many|few)\b",
     rf"(?m:= *{NUMBER} (?:yes|no)$)",
     rf"=\s*{NUMBER} *(?:(?:[<>≠]|!=) *\d|[✓✔✗✘])",
     r"\b(?:which|this|that|it|result|sum|product)?\s*(?:is exactly|equals|is equal to|hits|reaches|matches) "
@@ -78,7 +79,8 @@ BACKTRACKING = pattern(
     r"go back|backtrack|reconsider|rethink|reassess|recompute|undo|correct (?:that|this|it))\b",
     START + r"(?:try (?:something else|another|again|a different)|redo|retry|reassess|reconsider|rethink|going back)\b",
     r"\banother (?:approach|way|idea|attempt|option)\s*[:.,]",
-    r"\b(?:i|we) (?:have )?(?:made|make) (?:a|an|the) (?:mistake|error|slip)\b|\bi (?:forgot|overlooked|misread|misspoke)\b",
+    r"\b(?:i|we) (?:have )?(?:made|make) (?:a|an|the) (?:mistake|error|slip)\b",
+    r"\bi (?:forgot|overlooked|misread|misspoke)\b",
     r"\blet (?:us|me) try\b|\bso let's try\b|\bwhat if (?:i|we)\b|\bi see the (?:issue|problem|mistake|error)\b",
 )
 
@@ -91,7 +93,8 @@ SUBGOALS = pattern(
     r"\b(?:my|our|the) (?:first |next |main |final )?(?:goal|task|plan|aim|sub-?goal)\b\s*(?:is (?:now |then )?to\b|:)",
     r"\b(?:begin|start) (?:by|with) \w+ing\b",
     r"\b(?:let me|let's|let us|we must|i must|we need to|i need to) first\b",
-    r"\bit remains to\b|\bbefore (?:that, |anything else)|\bone (?:step|piece|part) at a time\b|\band after that, ?(?:the|we|i)\b",
+    r"\bit remains to\b|\bbefore (?:that, |anything else)|\bone (?:step|piece|part) at a time\b",
+    r"\band after that, ?(?:the|we|i)\b",
 )
 
 BACKWARD_CHAINING = pattern(

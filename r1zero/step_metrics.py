@@ -8,13 +8,15 @@ Rows of one group answer one prompt and are alike, so intervals resample groups,
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from r1zero.emergence import BEHAVIOURS, count_behaviours
-from r1zero.rollout import Completion
+
+if TYPE_CHECKING:  # rebuilding a report needs no torch
+    from r1zero.rollout import Completion
 
 SPLITS = ("all", "correct", "wrong", "terminated", "truncated")
 NUM_RESAMPLES = 500
@@ -23,7 +25,7 @@ PER_COMPLETION, PER_100_TOKENS = "emergence", "emergence_per_100_tokens"
 
 
 def observe(
-    completions: Sequence[Completion], texts: Sequence[str], truths: Sequence[Mapping[str, Any]]
+    completions: Sequence["Completion"], texts: Sequence[str], truths: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
     """One record a completion: its length, whether it was cut off, its behaviours."""
     return [

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import pandas as pd
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
@@ -28,8 +27,8 @@ from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
 from r1zero.schema import Config
-from r1zero.step_profile import StepProfile, termination
 from r1zero.step_metrics import observe
+from r1zero.step_profile import StepProfile, termination
 from r1zero.stop_strings import StopStrings
 from r1zero.tasks import Task
 from r1zero.tracking import Tracker

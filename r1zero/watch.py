@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 
 from r1zero.alarms import ALARMS, evidence, judge_lines, raised, training_rows
-from r1zero.report import write_page
-from r1zero.run_data import Row, number, read_metrics
+from r1zero.page import write_page
+from r1zero.run_data import Row, load_run, number, read_metrics
 from r1zero.schema import Config
 from r1zero.step_metrics import step_metrics
 from r1zero.tracking import Tracker
@@ -104,7 +104,7 @@ class Watch:
         started = time.monotonic()
         if started < self.next_page:
             return
-        write_page(self.run_dir, live=True)
+        write_page(load_run(self.run_dir), live=True)
         taken = time.monotonic() - started
         self.next_page = started + max(MIN_PAGE_INTERVAL_S, taken / PAGE_SHARE)
 
