@@ -21,6 +21,7 @@ import numpy as np
 from r1zero.run_data import Row, number
 
 MIN_SEGMENT = 3  # a mean of fewer steps is one lucky step
+MIN_BLOCKS = 16
 NUM_SHUFFLES = 999
 MAX_P = 0.01
 
@@ -71,7 +72,8 @@ def best_splits(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def change_point(values: Sequence[float], seed: int = 0) -> tuple[int, float] | None:
     """Index of the first value after the change, and its p-value; None with fewer than two shortest segments.
 
-    The p-value shuffles blocks of n^(1/3) neighbours, the rate of block bootstraps (Politis and Romano 1994).
+    The p-value shuffles blocks of n^(1/3) neighbours, the rate of block bootstraps (Politis and Romano 1994), in short
+    runs shorter ones: with fewer than ``MIN_BLOCKS`` even a perfect split would not reach ``MAX_P``.
     """
     data = np.asarray(values, dtype=float)
     n = len(data)
@@ -80,7 +82,7 @@ def change_point(values: Sequence[float], seed: int = 0) -> tuple[int, float] | 
     at, gain = best_splits(data[None])
     if gain[0] <= 1e-12:  # a flat line
         return int(at[0]), 1.0
-    length = max(1, round(n ** (1 / 3)))
+    length = max(1, min(round(n ** (1 / 3)), n // MIN_BLOCKS))
     blocks = np.array_split(np.arange(n), n // length)
     rng = np.random.default_rng(seed)
     orders = [np.concatenate([blocks[i] for i in rng.permutation(len(blocks))]) for _ in range(NUM_SHUFFLES)]

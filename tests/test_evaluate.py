@@ -47,7 +47,7 @@ def test_ungradeable_problems_leave_the_accuracy_and_are_counted() -> None:
         ("3 + 4 = 7 , 7 * 2 = 14 (too low)\n3 * 4 = 12 , 12 + 2 = 14 (yes)\n", 2, 2, 0),
         ("3 + 4 = 7\n3 + 4 = 7\n", 2, 0, 1),
         ("I would guess 12.", 0, 0, 0),
-        ("(1 + 2) * 3 = 9, which is too small. Let me check: 1 + 2 = 3", 1, 2, 0),
+        ("(1 + 2) * 3 = 9, which is too small. Let me check: 1 + 2 = 3", 2, 1, 0),
         ("", 0, 0, 0),
     ],
 )
