@@ -20,9 +20,10 @@ class MetricsFile:
     """``metrics.jsonl``: one flat JSON object a step. Metrics that come later for the same step join its line."""
 
     def __init__(self, path: Path) -> None:
-        self.file = path.open("x", encoding="utf-8")
+        path.touch()
+        self.file = path.open("r+", encoding="utf-8")  # a resumed run goes on behind what is there
         self.row: dict[str, Any] = {}
-        self.row_start = 0
+        self.row_start = self.file.seek(0, os.SEEK_END)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
         """Write ``metrics`` of ``step``; a number that JSON cannot hold (NaN, infinity) becomes null."""

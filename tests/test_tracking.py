@@ -26,10 +26,14 @@ def test_metrics_of_one_step_share_a_line(tmp_path: Path) -> None:
     ]
 
 
-def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
-    (tmp_path / "metrics.jsonl").write_text("old\n")
-    with pytest.raises(FileExistsError):
-        MetricsFile(tmp_path / "metrics.jsonl")
+def test_an_existing_file_is_continued(tmp_path: Path) -> None:
+    """``claim_run_dir`` refuses a directory that holds a run; whoever gets here resumes it."""
+    path = tmp_path / "metrics.jsonl"
+    path.write_text('{"step": 1, "reward": 1.0}\n')
+    metrics = MetricsFile(path)
+    metrics.write(2, {"reward": 2.0})
+    metrics.write(2, {"kl": 3.0})
+    assert lines(path) == [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 3.0}]
 
 
 def test_wandb_goes_offline_when_not_logged_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
