@@ -18,6 +18,7 @@ from r1zero.config_checks import (
     check_reward,
     check_rollout,
     check_task,
+    check_tracker,
     check_trainer_keys,
     check_trainer_values,
 )
@@ -67,6 +68,7 @@ def resolve(composed: DictConfig) -> Config:
     check_batch(config.trainer)
     check_rollout(config)
     check_alarms(config.alarms)
+    check_tracker(config.tracker)
     return config
 
 

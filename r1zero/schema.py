@@ -183,7 +183,8 @@ class TrackerConfig:
         wandb: Log to Weights & Biases: online when logged in, else offline.
         tensorboard, trackio: Log to these as well; each needs its package (extras ``tensorboard``, ``trackio``).
         project, entity, group, tags: As in ``wandb.init``.
-        completions_per_step: Completions of each step that W&B gets in a table; 0 for none. All are on disk.
+        completions_per_step: Completions of a step that go into W&B's table, which up to 100 steps, evenly spread,
+            add to; 0 for no table. All completions are on disk.
         price_per_device_hour: What an hour of one device costs, in any currency; ``cost/total`` is logged when set.
     """
 
