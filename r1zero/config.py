@@ -13,6 +13,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config_checks import (
+    check_alarms,
     check_batch,
     check_checkpoints,
     check_eval,
@@ -20,12 +21,14 @@ from r1zero.config_checks import (
     check_reward,
     check_rollout,
     check_task,
+    check_tracker,
     check_trainer_keys,
     check_trainer_values,
     check_trains,
 )
 from r1zero.placement import num_ranks
 from r1zero.schema import (
+    AlarmConfig,
     CheckpointsConfig,
     CodeConfig,
     Config,
@@ -80,6 +83,8 @@ def resolve(composed: DictConfig) -> Config:
     check_checkpoints(config)
     check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
+    check_alarms(config.alarms)
+    check_tracker(config.tracker)
     return config
 
 
@@ -99,6 +104,7 @@ def explain(error: Exception) -> str:
         "launch": LaunchConfig,
         "checkpoints": CheckpointsConfig,
         "guard": GuardConfig,
+        "alarms": AlarmConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

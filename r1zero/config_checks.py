@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import importlib.util
 import math
 from typing import Any, get_args, get_type_hints
 
@@ -9,7 +10,17 @@ import torch
 from trl import GRPOConfig
 
 from r1zero.prompts import TEMPLATES
-from r1zero.schema import CodeConfig, Config, CountdownConfig, EvalConfig, MathConfig, RewardConfig, TaskConfig
+from r1zero.schema import (
+    AlarmConfig,
+    CodeConfig,
+    Config,
+    CountdownConfig,
+    EvalConfig,
+    MathConfig,
+    RewardConfig,
+    TaskConfig,
+    TrackerConfig,
+)
 from rewards.math_answer import Policy
 from rewards.recipes import LANGUAGES
 
@@ -277,3 +288,22 @@ def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
             f"= {steps}), so a group would be cut. Nearest that work: trainer.per_device_train_batch_size={batches}, "
             f"or trainer.num_generations={' or '.join(map(str, sorted(nearest)))}."
         )
+
+
+def check_tracker(tracker: TrackerConfig) -> None:
+    """The packages of the trackers are there."""
+    for name in ("tensorboard", "trackio"):
+        if getattr(tracker, name) and importlib.util.find_spec(name) is None:
+            raise ValueError(
+                f"tracker.{name} = True: its package is not installed. pip install {name}, or '.[{name}]'."
+            )
+    if tracker.completions_per_step < 0:
+        raise ValueError(f"tracker.completions_per_step = {tracker.completions_per_step}: must be 0 or more.")
+
+
+def check_alarms(alarms: AlarmConfig) -> None:
+    """Thresholds that can be crossed."""
+    for field in dataclasses.fields(alarms):
+        value = getattr(alarms, field.name)
+        if value <= 0:
+            raise ValueError(f"alarms.{field.name} = {value}: must be above 0; a very large value silences the alarm.")

@@ -26,9 +26,9 @@ from r1zero.files import write_text
 from r1zero.models import load_tokenizer
 from r1zero.overlap import DEFAULT_NGRAM, overlapping, questions
 from r1zero.prompts import TEMPLATES, encode, render
-from r1zero.report import aligned
 from r1zero.sampler import load_sampler
 from r1zero.schema import CodeConfig, Config, CountdownConfig, MathConfig
+from r1zero.statements import aligned
 from r1zero.tasks import Row, Task
 from r1zero.tasks.build import build_task
 from r1zero.tasks.code import EXAMPLE as CODE_EXAMPLE

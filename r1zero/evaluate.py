@@ -18,8 +18,8 @@ from r1zero.evaluation_compare import compare
 from r1zero.evaluation_config import plan
 from r1zero.evaluation_run import evaluate_in
 from r1zero.files import read_json, write_text
-from r1zero.report import aligned, percent
 from r1zero.sampler import load_sampler
+from r1zero.statements import aligned, percent
 from r1zero.tasks.build import build_task
 from r1zero.train import quiet
 from rewards.code_tests import JudgeUnavailableError

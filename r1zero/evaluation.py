@@ -83,7 +83,7 @@ def record(
         "vote": task.ballot(row["prefill"] + text, row, verdict) if task.ballot else None,
         "length_tokens": len(completion.ids),
         "truncated": completion.truncated,
-        **{name: count(text) for name, count in BEHAVIOURS.items()},
+        **{name: count(text, row) for name, count in BEHAVIOURS.items()},
     }
 
 

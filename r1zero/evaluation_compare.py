@@ -11,7 +11,7 @@ import pandas as pd
 
 from r1zero.estimators import paired_difference
 from r1zero.files import read_json
-from r1zero.report import aligned, percent
+from r1zero.statements import aligned, percent
 
 
 def compare(first: Path, second: Path) -> str:

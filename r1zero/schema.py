@@ -239,14 +239,49 @@ class TrackerConfig:
 
     Attributes:
         wandb: Log to Weights & Biases: online when logged in, else offline.
+        tensorboard, trackio: Log to these as well; each needs its package (extras ``tensorboard``, ``trackio``).
         project, entity, group, tags: As in ``wandb.init``.
+        completions_per_step: Completions of a step that go into W&B's table, which up to 100 steps, evenly spread,
+            add to; 0 for no table. All completions are on disk.
+        price_per_device_hour: What an hour of one device costs, in any currency; ``cost/total`` is logged when set.
     """
 
     wandb: bool = MISSING
+    tensorboard: bool = False
+    trackio: bool = False
     project: str = "r1zero"
     entity: str | None = None
     group: str | None = None
     tags: list[str] = field(default_factory=list)
+    completions_per_step: int = 8
+    price_per_device_hour: float | None = None
+
+
+@dataclass
+class AlarmConfig:
+    """When ``r1zero.alarms`` speaks. Values without a source are ours; the default run stays below all of them.
+
+    Attributes:
+        num_steps: How many training steps in a row a condition must hold.
+        truncated: Share of completions cut off at ``trainer.max_completion_length``.
+        reward_rise: Rise of the reward that the accuracy does not share. TinyZero's whole format reward is 0.1.
+        entropy_left: Share of the first step's entropy that is left.
+        wrong_growth: Length of wrong completions over that at the start, while correct ones did not grow as much.
+        loops: Share of completions that end in a loop.
+        ungradeable: Share of completions that a judge could not judge.
+        kl: KL to the reference, nats a token.
+        logprob_difference: Mean |log p(training) - log p(rollout)|, nats.
+    """
+
+    num_steps: int = 10
+    truncated: float = 0.5
+    reward_rise: float = 0.1
+    entropy_left: float = 0.1
+    wrong_growth: float = 2.0
+    loops: float = 0.2
+    ungradeable: float = 0.01
+    kl: float = 1.0
+    logprob_difference: float = 0.05
 
 
 @dataclass
@@ -257,7 +292,7 @@ class Config:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
         resume: A run directory to go on with, or ``auto``, see ``r1zero.resume``.
-        task, model, reward, rollout, eval, launch, checkpoints, guard, tracker: See their classes.
+        task, model, reward, rollout, eval, launch, checkpoints, guard, alarms, tracker: See their classes.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
@@ -273,6 +308,7 @@ class Config:
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     guard: GuardConfig = field(default_factory=GuardConfig)
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)

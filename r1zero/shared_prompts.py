@@ -8,10 +8,11 @@ prompts and padding too.
 Does not decide when it pays: ``micro_batches.worth_sharing`` counts.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
 
 from r1zero.kv_cache import has_plain_cache
 
@@ -45,8 +46,8 @@ def completion_logprobs(model: Any, ids_BS: torch.Tensor, mask_BS: torch.Tensor,
             use_cache=True,
             logits_to_keep=1,
         )
-        for index, layer in enumerate(prefix.layers):
-            cache.update(layer.keys[prompt_B], layer.values[prompt_B], index)
+        for index, layer in enumerate(cast(list[DynamicLayer], prefix.layers)):
+            cache.update(cast(torch.Tensor, layer.keys)[prompt_B], cast(torch.Tensor, layer.values)[prompt_B], index)
     # The prompt's last token and all but the last of the completion: each is scored on what comes next.
     return model(
         input_ids=ids_BS[:, prompt - 1 : -1],

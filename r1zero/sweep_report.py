@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 
 from r1zero.files import write_text
-from r1zero.report import aligned, percent
+from r1zero.statements import aligned, percent
 from r1zero.sweep_data import SEED, Setting, Sweep, best_of, load_sweep, sentences, settings_of
 from r1zero.sweep_figures import accuracy_figure, behaviour_figure, learning_figure
 

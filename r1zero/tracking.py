@@ -1,4 +1,7 @@
-"""Where metrics go: ``metrics.jsonl`` always, Weights & Biases by config, and a progress bar."""
+"""Where metrics go: ``metrics.jsonl`` always, a progress bar, and by config Weights & Biases, TensorBoard, Trackio.
+
+The file is the record; the others are views of it, and a run goes on without them when they fail to start.
+"""
 
 import json
 import logging
@@ -8,11 +11,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 from tqdm import tqdm
 
+from r1zero.emergence import BEHAVIOURS
 from r1zero.schema import Config
 
 log = logging.getLogger(__name__)
+
+MAX_TABLE_PARTS = 100  # how many parts of an incremental table W&B shows
 
 
 class MetricsFile:
@@ -46,12 +53,18 @@ class MetricsFile:
 
 
 class Tracker:
-    """Sends each step's metrics to the file, to W&B and to the progress bar."""
+    """Sends each step's metrics to the file, to the trackers of the config and to the progress bar."""
 
     def __init__(self, config: Config, run_dir: Path, num_steps: int | None, last_step: int = -1) -> None:
         self.task_name = config.task.name
         self.metrics = MetricsFile(run_dir / "metrics.jsonl", last_step)
         self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None
+        self.tensorboard = start_tensorboard(run_dir) if config.tracker.tensorboard else None
+        self.trackio = start_trackio(config) if config.tracker.trackio else None
+        self.completions_per_step = config.tracker.completions_per_step
+        self.table_every = math.ceil((num_steps or 1) / MAX_TABLE_PARTS)
+        self.num_table_parts = 0
+        self.table: Any = None
         self.accuracy = math.nan
         self.bar = tqdm(
             total=num_steps, initial=max(0, last_step), desc=config.run_name, unit="step", dynamic_ncols=True
@@ -62,6 +75,11 @@ class Tracker:
         self.metrics.write(step, metrics)
         if self.wandb is not None:
             self.wandb.log(metrics, step=step)
+        if self.tensorboard is not None:
+            for key, value in metrics.items():
+                self.tensorboard.add_scalar(key, value, step)
+        if self.trackio is not None:
+            self.trackio.log(metrics, step=step)
         self.accuracy = metrics.get(f"eval/{self.task_name}/accuracy", self.accuracy)
         self.bar.update(step - self.bar.n)
         shown = {"acc": f"{self.accuracy:.3f}"}
@@ -75,6 +93,25 @@ class Tracker:
                 shown[label] = format(value, form)
         self.bar.set_postfix(shown)
 
+    def log_completions(self, step: int, completions: pd.DataFrame) -> None:
+        """Add some of a step's ``completions`` to the table at W&B, which grows; all of them are on disk.
+
+        W&B shows a hundred parts of a table, so in a long run not every step adds one.
+        """
+        wanted = self.wandb is not None and self.completions_per_step > 0 and step % self.table_every == 0
+        if not wanted or self.num_table_parts == MAX_TABLE_PARTS:
+            return
+        import wandb
+
+        columns = [column for column in completions if column not in BEHAVIOURS]
+        if self.table is None:
+            self.table = wandb.Table(columns=["step", *columns], log_mode="INCREMENTAL", allow_mixed_types=True)
+        stride = max(1, len(completions) // self.completions_per_step)
+        for row in completions[columns].iloc[::stride].head(self.completions_per_step).to_dict("records"):
+            self.table.add_data(step, *(None if pd.isna(row[column]) else row[column] for column in columns))
+        self.wandb.log({"completions": self.table}, step=step)
+        self.num_table_parts += 1
+
     def note(self, text: str) -> None:
         """Print a line above the progress bar."""
         self.bar.write(text)
@@ -83,6 +120,10 @@ class Tracker:
         """Close everything; without it, W&B would join the next run in this process to this one."""
         self.bar.close()
         self.metrics.file.close()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+        if self.trackio is not None:
+            self.trackio.finish()
         if self.wandb is not None:
             self.wandb.finish()
 
@@ -101,6 +142,28 @@ class SilentTracker(Tracker):
 
     def finish(self) -> None:
         """Nothing."""
+
+
+def start_tensorboard(run_dir: Path) -> Any:
+    """A writer of event files in ``tensorboard/``."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run_dir / "tensorboard"))
+
+
+def start_trackio(config: Config) -> Any:
+    """A Trackio run, in its own local database."""
+    import trackio
+
+    return trackio.init(
+        project=config.tracker.project,
+        name=config.run_name,
+        group=config.tracker.group,
+        config=asdict(config),
+        embed=False,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+    )
 
 
 def start_wandb(config: Config, run_dir: Path) -> Any:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
-import pandas as pd
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
@@ -23,6 +22,7 @@ from trl.models.utils import unwrap_model_for_generation
 from r1zero.evaluation import evaluate_task, evaluation_sampling, wanted_k, write_completions
 from r1zero.kv_cache import has_plain_cache
 from r1zero.micro_batches import regrouped, rows_that_move, trimmed, worth_sharing
+from r1zero.mismatch import LogprobDifference
 from r1zero.prompts import encode
 from r1zero.resumable import ResumableTrainer
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
@@ -30,10 +30,12 @@ from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
 from r1zero.schema import Config
 from r1zero.shared_prompts import can_share_prompts, completion_logprobs
+from r1zero.step_metrics import observe
 from r1zero.step_profile import StepProfile, termination
 from r1zero.stop_strings import StopStrings
 from r1zero.tasks import Task
 from r1zero.tracking import Tracker
+from r1zero.watch import Watch, observed_frame
 
 log = logging.getLogger(__name__)
 
@@ -127,6 +129,9 @@ class R1ZeroTrainer(ResumableTrainer):
         self.stop = StopStrings(stop_strings, tokenizer) if stop_strings else None
         self.early_verdicts = EarlyVerdicts(task.judges)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
+        self.mismatch = LogprobDifference()
+        self.watch = Watch(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
+        self.observations: list[dict[str, Any]] = []
         self.rollout_metrics: dict[str, float] = {}
         self.truths: list[Any] = []
         self.step_started = self.run_started = time.perf_counter()
@@ -187,6 +192,7 @@ class R1ZeroTrainer(ResumableTrainer):
         if self.accelerator.is_main_process:
             write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
             self.tracker.log(step, metrics)
+            self.watch.finish_evaluation(metrics)
         self.last_evaluated, self.evaluation_due = step, False
         self.save_if_best(metrics[f"eval/{self.task.name}/accuracy"])
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
@@ -248,20 +254,26 @@ class R1ZeroTrainer(ResumableTrainer):
         compute_aux_loss: bool = False,
         **media: Any,
     ) -> Any:
-        """TRL's log-probs (B, T), entropies and router loss; a prompt is computed once for all its completions."""
+        """TRL's log-probs (B, T), entropies and router loss; a prompt is computed once for all its completions.
+
+        The log-probs are kept for ``mismatch``.
+        """
         prompt = input_ids.size(1) - logits_to_keep
         size = batch_size or len(input_ids)
         parts = list(zip(input_ids.split(size), attention_mask.split(size), strict=True))
         worth_it = all(worth_sharing(ids[:, :prompt], logits_to_keep) for ids, _ in parts)
-        if compute_aux_loss or not worth_it or not self.can_share_prompts(model):
+        if worth_it and not compute_aux_loss and self.can_share_prompts(model):
+            with self.accelerator.autocast():
+                outputs = [completion_logprobs(model, ids, mask, prompt) for ids, mask in parts]
+            entropies = torch.cat([output.entropy for output in outputs]) if compute_entropy else None
+            result = torch.cat([output.log_probs for output in outputs]), entropies, None
+        else:
             given = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **media}
-            return super()._get_per_token_logps_and_entropies(
+            result = super()._get_per_token_logps_and_entropies(
                 model, input_ids, attention_mask, logits_to_keep, batch_size, **given
             )
-        with self.accelerator.autocast():
-            outputs = [completion_logprobs(model, ids, mask, prompt) for ids, mask in parts]
-        logprobs = torch.cat([output.log_probs for output in outputs])
-        return logprobs, torch.cat([output.entropy for output in outputs]) if compute_entropy else None, None
+        self.train_logprobs = result[0].detach()
+        return result
 
     def rows_to_keep(self, window: int) -> list[int]:
         """For each optimizer step, the rows to compute: as many on all ranks, since TRL gathers a value for each."""
@@ -272,6 +284,7 @@ class R1ZeroTrainer(ResumableTrainer):
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
         """TRL's loss and metrics; the dropped rows still count in every mean."""
         loss = super()._compute_loss(model, inputs)
+        self.mismatch.add(inputs, self.train_logprobs)
         if "row_share" not in inputs:
             return loss
         logged = self._metrics["train"]
@@ -312,11 +325,15 @@ class R1ZeroTrainer(ResumableTrainer):
             several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
             part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
             path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}{part}.parquet"
-            write_completions(pd.DataFrame(table), path)
+            completions = observed_frame(table, self.observations)
+            write_completions(completions, path)
+            self.watch.add(completions)
         return output
 
     def note_rollout(self, completions: list[Completion]) -> None:
         """Metrics of all ranks' ``completions`` that TRL cannot know."""
+        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
+        self.observations = gather_object(observe(completions, texts, self.truths))
         everyones = gather_object([(len(done.ids), done.truncated, done.entropy) for done in completions])
         num_tokens = sum(length for length, _, _ in everyones)
         self.profile.tokens += num_tokens
@@ -328,15 +345,17 @@ class R1ZeroTrainer(ResumableTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send TRL's metrics of this step, and the times of its phases, to the tracker."""
         super().log(logs, start_time)
+        mismatch = self.mismatch.metrics()
         if "train_runtime" in logs or not self.accelerator.is_main_process:
             return
         now = time.perf_counter()
         metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
-        metrics |= self.rollout_metrics | self.profile.metrics(now - self.step_started)
+        metrics |= mismatch | self.rollout_metrics | self.profile.metrics(now - self.step_started)
         metrics |= {"time/elapsed_s": now - self.run_started, "perf/skipped_steps": self.skipped_steps}
         self.step_started, self.rollout_metrics = now, {}
         self.profile.reset()
-        self.tracker.log(self.state.global_step, metrics)
+        self.tracker.log(self.state.global_step, self.watch.finish_step(self.state.global_step, metrics))
+        self.watch.refresh_page()
 
 
 def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from r1zero.emergence import count_checks, count_tries, repeated_tries
+from r1zero.emergence import BEHAVIOURS, count_checks, count_repeated_tries, count_tries
 from r1zero.estimators import wilson_interval
 from r1zero.evaluation import summarise
 
@@ -29,9 +29,7 @@ def test_ungradeable_problems_leave_the_accuracy_and_are_counted() -> None:
             "outcome": ["CORRECT", "WRONG", "UNGRADEABLE", "NO_ANSWER"],
             "length_tokens": [10, 20, 30, 40],
             "truncated": [False, False, False, True],
-            "tries": [1, 2, 3, 4],
-            "checks": [0, 0, 0, 4],
-            "repeated_tries": [0, 0, 0, 0],
+            **{name: [0, 0, 0, 4] for name in BEHAVIOURS},
         }
     )
     metrics = summarise("toy", frame)
@@ -50,9 +48,9 @@ def test_ungradeable_problems_leave_the_accuracy_and_are_counted() -> None:
         ("3 + 4 = 7 , 7 * 2 = 14 (too low)\n3 * 4 = 12 , 12 + 2 = 14 (yes)\n", 2, 2, 0),
         ("3 + 4 = 7\n3 + 4 = 7\n", 2, 0, 1),
         ("I would guess 12.", 0, 0, 0),
-        ("(1 + 2) * 3 = 9, which is too small. Let me check: 1 + 2 = 3", 1, 2, 0),
+        ("(1 + 2) * 3 = 9, which is too small. Let me check: 1 + 2 = 3", 2, 1, 0),
         ("", 0, 0, 0),
     ],
 )
 def test_behaviours(text: str, tries: int, checks: int, repeated: int) -> None:
-    assert (count_tries(text), count_checks(text), repeated_tries(text)) == (tries, checks, repeated)
+    assert (count_tries(text, {}), count_checks(text, {}), count_repeated_tries(text, {})) == (tries, checks, repeated)

@@ -1,6 +1,7 @@
 """The report of a small run that is written out by hand, and of runs that were cut short."""
 
 import base64
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from r1zero import curve, report, run_data
+from r1zero import curve, page, report, run_data
 
 HOSTILE = "<script>alert(1)</script> <img src=//evil.example/x> <think> 1 + 1 (too low)\n2 + 2 (yes) </answer>"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
@@ -105,7 +106,7 @@ def page_of(run_dir: Path) -> str:
 
 def words(html: str) -> str:
     """The visible text of ``html`` on one line."""
-    body = re.sub(r"<style>.*?</style>", "", html, flags=re.DOTALL)
+    body = re.sub(r"<(style|script).*?</\1>", "", html, flags=re.DOTALL)
     return " ".join(re.sub(r"<[^>]*>", "", body).split())
 
 
@@ -141,7 +142,10 @@ def test_facts_come_from_config_environment_and_metrics(run_dir: Path) -> None:
 
 def test_every_text_of_the_run_is_escaped(run_dir: Path) -> None:
     html = page_of(run_dir)
-    assert "<script" not in html and "<img src=//" not in html and "<i>" not in html
+    assert re.findall(r"<script[^>]*>", html) == ['<script type="application/json" id="rows">', "<script>"]
+    assert "<img" not in html and "'<i>'" not in html
+    rows = json.loads(html.partition('id="rows">')[2].partition("</script>")[0])  # hostile text does not end it early
+    assert any(row["text"] == HOSTILE for row in rows)
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
     assert "why 0 &lt;failed&gt;" in html
     assert "<title>tiny &lt;test&gt; - r1zero</title>" in html
@@ -151,17 +155,17 @@ def test_every_text_of_the_run_is_escaped(run_dir: Path) -> None:
 def test_tags_and_checks_are_highlighted(run_dir: Path) -> None:
     html = page_of(run_dir)
     assert '<span class="tag">&lt;think&gt;</span> 1 + 1 <span class="miss">(too low)</span>' in html
+    assert str(page.highlight("17 + 25 = 42")) == '<span class="try">17 + 25 = 42</span>'
     assert '<span class="yes">(yes)</span> <span class="tag">&lt;/answer&gt;</span>' in html
 
 
 def test_page_needs_no_other_file(run_dir: Path) -> None:
     html = page_of(run_dir)
-    sources = re.findall(r'(?:src|href)="([^"]*)"', html)
-    assert len(sources) == 1 and sources[0].startswith("data:image/png;base64,")
-    embedded = base64.b64decode(sources[0].partition(",")[2])
-    assert embedded.startswith(PNG_MAGIC)
-    assert embedded == (run_dir / "curve.png").read_bytes()
-    assert "default-src 'none'" in html and "url(" not in html
+    assert not re.findall(r'(?:src|href)="([^"]*)"', html) and "url(" not in html
+    assert (run_dir / "curve.png").read_bytes().startswith(PNG_MAGIC)
+    script = html.rpartition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; script-src 'sha256-{digest}'" in html  # no other script runs
 
 
 def test_examples_are_the_first_of_every_kind_of_change(run_dir: Path) -> None:
@@ -176,11 +180,12 @@ def test_examples_are_the_first_of_every_kind_of_change(run_dir: Path) -> None:
 def test_an_example_shows_the_same_problem_at_both_steps(run_dir: Path) -> None:
     html = page_of(run_dir)
     article = next(part for part in html.split("<article") if ">problem 2<" in part)
-    assert article.count('<section class="sample">') == 2
-    before, after = article.split('<section class="sample">')[1:]
+    assert article.count('<section class="sample">') == 3
+    before, between, after = article.split('<section class="sample">')[1:]
+    assert "step 4</b>" in between and "attempt of problem 2 at step 4" in between
     assert "step 0</b>" in before and "NO_ANSWER" in before and "attempt of problem 2 at step 0" in before
     assert "102 tokens, cut off" in before and "why 2 &lt;failed&gt;" in before
-    assert "step 8</b>" in after and 'badge good">CORRECT' in after and "attempt of problem 2 at step 8" in after
+    assert "step 8</b>" in after and 'badge b-good">CORRECT' in after and "attempt of problem 2 at step 8" in after
     assert "cut off" not in after and "detail" not in after  # a correct completion has a null detail
 
 
@@ -206,6 +211,8 @@ def test_table_is_aligned_and_has_the_numbers(run_dir: Path) -> None:
         "mean length, tokens           60.0          110.0         +50.0",
         "tries per completion          1.20           1.70         +0.50",
         "held-out problems               10             10",
+        # Step 4: 17% is below the 51% of step 0. Step 8: 52% is above it.
+        "Held-out accuracy: from step 8 on, every 95% interval lies apart from that of step 0.",
     ]
 
 
@@ -243,7 +250,8 @@ def test_only_step_0_evaluated(run_dir: Path) -> None:
     assert "Held-out accuracy 20.0% at step 0" in text and "&rarr;" not in text
     assert "Only step 0 was evaluated; the last step logged is 3." in text
     assert shown_problems(html, "All problems") == list(range(10))
-    assert "attempt of problem 2 at step 0" in html and "at step 8" not in html
+    assert "attempt of problem 2 at step 0" in html
+    assert "at step 8" not in html.partition("Browse completions")[0]
     assert report.before_after_table(run_dir).splitlines()[:2] == [
         "held-out                    step 0",
         "accuracy, sampled            20.0%",
