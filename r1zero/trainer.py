@@ -62,13 +62,11 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         logging_steps=1,
         disable_tqdm=True,
         deepspeed=config.deepspeed or None,
+        logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/resumable.py)
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        **{
-            "num_generations_eval": 1,
-            "ddp_find_unused_parameters": False,
-            **config.trainer,
-            **({"use_cpu": True} if gloo else {}),
-        },
+        **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
+        | config.trainer
+        | ({"use_cpu": True} if gloo else {}),
     )
 
 
@@ -183,7 +181,7 @@ class R1ZeroTrainer(ResumableTrainer):
         if self.accelerator.is_main_process:
             write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
             self.tracker.log(step, metrics)
-        self.last_evaluated, self.evaluation_due = step, False
+        self.last_evaluated, self.evaluation_due, self.control.should_evaluate = step, False, False
         self.save_if_best(metrics[f"eval/{self.task.name}/accuracy"])
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
         return metrics
