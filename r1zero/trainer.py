@@ -52,8 +52,8 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     Raises:
         ValueError: TRL refuses a value.
     """
-    # Ranks without a GPU: accelerate makes a gloo group only for those that ask for the CPU; DeepSpeed asks by itself.
-    gloo = not torch.cuda.is_available() and "RANK" in os.environ and not config.deepspeed
+    # Ranks without a GPU: accelerate makes a gloo group, and counts more than one rank, only if asked for the CPU.
+    gloo = not torch.cuda.is_available() and "RANK" in os.environ
     return GRPOConfig(
         output_dir=str(run_dir / "checkpoints"),
         seed=config.seed,
