@@ -32,6 +32,7 @@ from r1zero.schema import (
     GuardConfig,
     LaunchConfig,
     MathConfig,
+    MemoryConfig,
     ModelConfig,
     RewardConfig,
     RolloutConfig,
@@ -91,6 +92,7 @@ def explain(error: Exception) -> str:
         "launch": LaunchConfig,
         "checkpoints": CheckpointsConfig,
         "guard": GuardConfig,
+        "memory": MemoryConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

@@ -22,6 +22,7 @@ from r1zero.schema import (
     GuardConfig,
     LaunchConfig,
     MathConfig,
+    MemoryConfig,
     ModelConfig,
     RewardConfig,
     RolloutConfig,
@@ -38,6 +39,7 @@ PARTS: dict[str, type] = {
     "launch": LaunchConfig,
     "checkpoints": CheckpointsConfig,
     "guard": GuardConfig,
+    "memory": MemoryConfig,
     "tracker": TrackerConfig,
 }
 

@@ -2,8 +2,8 @@
 
 ``torchrun --nproc_per_node R tests/grid.py FOLDER CELL...`` writes ``FOLDER/CELL.pt`` for each cell, such as
 ``zero2-split4-rollouts1-dapo-beta0``. A step has 64 rows at any number of ranks: they are sampled in ``rollouts``
-portions (``gradient_accumulation_steps`` over ``steps_per_generation``), and each rank's part of a portion is trained on
-in ``split`` micro-batches.
+portions (``gradient_accumulation_steps`` over ``steps_per_generation``), and each rank trains on its part of a portion
+in ``split`` micro-batches. ``sync`` at the end moves the reference to the policy after the second step.
 """
 
 import os
@@ -21,15 +21,6 @@ from r1zero.trainer import R1ZeroTrainer
 
 ROWS, GROUP = 64, 4
 PROMPTS = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in range(4, 20)]
-
-
-def cell(stage: str = "none", split: int = 1, rollouts: int = 1, loss: str = "dapo", beta: float = 0.0) -> str:
-    return f"{stage}-split{split}-rollouts{rollouts}-{loss}-beta{beta:g}"
-
-
-def parse(name: str) -> tuple[str, int, int, str, float]:
-    stage, split, rollouts, loss, beta = name.split("-")
-    return stage, int(split[5:]), int(rollouts[8:]), loss, float(beta[4:])
 
 
 def fix_completions(trainer: R1ZeroTrainer) -> None:
@@ -53,9 +44,11 @@ def fix_completions(trainer: R1ZeroTrainer) -> None:
     trainer.sample_ids = sample_ids  # type: ignore[method-assign, assignment]
 
 
-def train(name: str, folder: Path, ranks: int) -> dict[str, torch.Tensor]:
-    """The weights of one cell, on the CPU and whole."""
-    stage, split, rollouts, loss, beta = parse(name)
+def train(name: str, folder: Path, ranks: int) -> dict[str, Any]:
+    """Whole weights and the metrics of each step, of one cell."""
+    stage, split_text, rollouts_text, loss, beta, *sync = name.split("-")
+    split, rollouts = int(split_text[5:]), int(rollouts_text[8:])
+    moving = {"sync_ref_model": "true", "ref_model_sync_steps": 2, "ref_model_mixup_alpha": 1.0} if sync else {}
     trainer = build_trainer(
         R1ZeroTrainer,
         lambda: LlamaForCausalLM.from_pretrained(folder / "tiny"),  # under ZeRO-3 it is sharded as it is loaded
@@ -70,14 +63,15 @@ def train(name: str, folder: Path, ranks: int) -> dict[str, torch.Tensor]:
         gradient_accumulation_steps=split * rollouts,
         steps_per_generation=split,
         loss_type=loss,
-        beta=beta,
-        **SGD,
+        beta=float(beta[4:]),
+        **SGD | moving,
     )
     fix_completions(trainer)
     trainer.train()
     trainer.tracker.finish()
     weights = trainer.accelerator.get_state_dict(trainer.model_wrapped) or {}  # under ZeRO-3 whole on rank 0 alone
-    return {name: weight.cpu() for name, weight in weights.items()}
+    metrics = [row for row in trainer.state.log_history if "loss" in row]
+    return {"weights": {name: weight.cpu() for name, weight in weights.items()}, "metrics": metrics}
 
 
 def main() -> None:
@@ -88,9 +82,9 @@ def main() -> None:
     mine = folder / f"rank{rank}"
     build_tiny_model(mine / "tiny")
     for name in names:
-        weights = train(name, mine, ranks)
+        result = train(name, mine, ranks)
         if rank == 0:
-            torch.save(weights, folder / f"{name}.pt")
+            torch.save(result, folder / f"{name}.pt")
 
 
 if __name__ == "__main__":
