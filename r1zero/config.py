@@ -38,6 +38,7 @@ from r1zero.schema import (
     GymConfig,
     LaunchConfig,
     MathConfig,
+    MemoryConfig,
     ModelConfig,
     RewardConfig,
     RolloutConfig,
@@ -105,6 +106,7 @@ def explain(error: Exception) -> str:
         "checkpoints": CheckpointsConfig,
         "guard": GuardConfig,
         "alarms": AlarmConfig,
+        "memory": MemoryConfig,
         "tracker": TrackerConfig,
     }
     known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]

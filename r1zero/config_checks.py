@@ -257,6 +257,24 @@ def check_checkpoints(config: Config) -> None:
     ):
         if value < 0:
             raise ValueError(f"{name} = {value}: must not be negative.")
+    if config.memory.check not in ("refuse", "warn", "off"):
+        raise ValueError(f"memory.check = {config.memory.check}: must be refuse, warn or off.")
+
+
+def check_rollouts_of_a_step(trainer: dict[str, Any]) -> None:
+    """A loss that is a mean over a step's tokens sees all of them at once.
+
+    TRL divides each rollout by its own tokens (grpo_trainer.py: ``num_items_in_batch``), so a step of several rollouts
+    would be a mean of means, in which the tokens of a short rollout weigh more.
+    """
+    per_rollout, steps = trainer.get("steps_per_generation"), trainer["gradient_accumulation_steps"]
+    loss = trainer.get("loss_type", "dapo")
+    if per_rollout and per_rollout < steps and loss in ("dapo", "cispo", "vespo"):
+        raise ValueError(
+            f"trainer.steps_per_generation = {per_rollout} with trainer.loss_type = {loss}: a step of "
+            f"{steps} micro-batches would hold several rollouts, and TRL divides each by its own number of tokens, not "
+            f"by the step's. Leave steps_per_generation out (= {steps}), or set trainer.loss_type=grpo or dr_grpo."
+        )
 
 
 def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
@@ -266,6 +284,7 @@ def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
         ValueError: Names the nearest values that work.
     """
     given = {"num_generations": 8, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1} | trainer
+    check_rollouts_of_a_step(given)
     num_generations: int = given["num_generations"]
     if num_generations < 2:
         raise ValueError(

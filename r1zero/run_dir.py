@@ -23,6 +23,7 @@ from r1zero.schema import (
     GymConfig,
     LaunchConfig,
     MathConfig,
+    MemoryConfig,
     ModelConfig,
     RewardConfig,
     RolloutConfig,
@@ -39,6 +40,7 @@ PARTS: dict[str, type] = {
     "launch": LaunchConfig,
     "checkpoints": CheckpointsConfig,
     "guard": GuardConfig,
+    "memory": MemoryConfig,
     "tracker": TrackerConfig,
 }
 

@@ -135,6 +135,8 @@ class ModelConfig:
         dtype: Type of the trained weights. An AdamW step at lr 1e-6 is below the resolution of bfloat16 weights, so
             keep float32 (with ``trainer.bf16=true`` for speed) unless DeepSpeed holds float32 master weights.
         attn_implementation: As in ``from_pretrained``; null lets transformers choose.
+        architecture: The keys of the model's ``config.json`` that give its size, for ``r1zero.memory``; empty reads the
+            file.
     """
 
     name: str = MISSING
@@ -142,6 +144,7 @@ class ModelConfig:
     gguf_package: str | None = None
     dtype: str = "float32"
     attn_implementation: str | None = None
+    architecture: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -234,6 +237,21 @@ class GuardConfig:
 
 
 @dataclass
+class MemoryConfig:
+    """The estimate of ``r1zero.memory``, made before a run starts.
+
+    Attributes:
+        check: ``refuse`` a run that cannot fit, ``warn``, or ``off``.
+        device_gb: Memory of each rank's device in 1e9 bytes; null for what this machine has.
+        prompt_tokens: Longest prompt to count with.
+    """
+
+    check: str = "refuse"
+    device_gb: float | None = None
+    prompt_tokens: int = 256
+
+
+@dataclass
 class TrackerConfig:
     """Where metrics go besides ``metrics.jsonl``.
 
@@ -292,7 +310,7 @@ class Config:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
         resume: A run directory to go on with, or ``auto``, see ``r1zero.resume``.
-        task, model, reward, rollout, eval, launch, checkpoints, guard, alarms, tracker: See their classes.
+        task, model, reward, rollout, eval, launch, checkpoints, guard, memory, alarms, tracker: See their classes.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
@@ -309,6 +327,7 @@ class Config:
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     guard: GuardConfig = field(default_factory=GuardConfig)
     alarms: AlarmConfig = field(default_factory=AlarmConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)

@@ -28,6 +28,7 @@ from r1zero.models import load_model, load_tokenizer
 from r1zero.placement import (
     announce_run_dir,
     announced_run_dir,
+    connect_deepspeed,
     join_process_group_of_one,
     num_ranks,
     placed_from_outside,
@@ -79,6 +80,8 @@ def train(config: Config, run_dir: Path) -> int:
         if config.deepspeed:
             join_process_group_of_one()
         args = grpo_config(config, run_dir)
+        if config.deepspeed:
+            connect_deepspeed()
         tokenizer = load_tokenizer(config.model)
         task = build_task(config, tokenizer)
         model = load_model(config.model)

@@ -55,8 +55,8 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     Raises:
         ValueError: TRL refuses a value.
     """
-    # Ranks without a GPU: accelerate makes a gloo group only for those that ask for the CPU; DeepSpeed asks by itself.
-    gloo = not torch.cuda.is_available() and "RANK" in os.environ and not config.deepspeed
+    # Ranks without a GPU: accelerate makes a gloo group, and counts more than one rank, only if asked for the CPU.
+    gloo = not torch.cuda.is_available() and "RANK" in os.environ
     return GRPOConfig(
         output_dir=str(run_dir / "checkpoints"),
         seed=config.seed,
@@ -65,13 +65,11 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         logging_steps=1,
         disable_tqdm=True,
         deepspeed=config.deepspeed or None,
+        logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/resumable.py)
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        **{
-            "num_generations_eval": 1,
-            "ddp_find_unused_parameters": False,
-            **config.trainer,
-            **({"use_cpu": True} if gloo else {}),
-        },
+        **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
+        | config.trainer
+        | ({"use_cpu": True} if gloo else {}),
     )
 
 
@@ -193,7 +191,7 @@ class R1ZeroTrainer(ResumableTrainer):
             write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
             self.tracker.log(step, metrics)
             self.watch.finish_evaluation(metrics)
-        self.last_evaluated, self.evaluation_due = step, False
+        self.last_evaluated, self.evaluation_due, self.control.should_evaluate = step, False, False
         self.save_if_best(metrics[f"eval/{self.task.name}/accuracy"])
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
         return metrics
