@@ -11,15 +11,15 @@ of the function under test, like each input of a script, gets a process of its o
 import enum
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rewards.code_checks import CHECK_PROGRAM
+from rewards.code_compare import same_output, same_value
 from rewards.verdict import Outcome, Verdict
 from sandbox import Result, Status
-from sandbox.codec import Opaque, encode
+from sandbox.codec import encode
 
 Score = Literal["all", "fraction"]
 
@@ -33,9 +33,6 @@ MAX_CALLS = 1000
 CHECK_TIMEOUT_S = 30.0
 CHECK_MEMORY_MB = 1024
 MAX_VALUE_BYTES = 16 << 20
-
-# Possessive: a run of digits has one reading, so that a word of a million of them takes no longer to refuse.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 
 
 class Runner(Protocol):
@@ -372,63 +369,3 @@ def _show(value: Any) -> str:
         return repr(value)[:100] if not isinstance(value, int) or abs(value) < 10**100 else "a large number"
     except (ValueError, RecursionError):
         return f"a {type(value).__name__}"
-
-
-def same_output(printed: str, expected: str, tolerance: float | None = None) -> bool:
-    """Whether two outputs have the same lines of the same words. Blank lines at the end do not count.
-
-    With a tolerance, words that are numbers in both may differ by it; nan and infinity are not numbers.
-
-    >>> same_output("1 2  \\n3\\n\\n", "1 2\\n3"), same_output("1", "1\\n2\\n3"), same_output("nan", "1.0", 1e-6)
-    (True, False, False)
-    """
-    lines, expected_lines = printed.rstrip().split("\n"), expected.rstrip().split("\n")
-    if len(lines) != len(expected_lines):
-        return False
-    for line, expected_line in zip(lines, expected_lines, strict=True):
-        words, expected_words = line.split(), expected_line.split()
-        if words == expected_words:
-            continue
-        if tolerance is None or len(words) != len(expected_words):
-            return False
-        if not all(same_word(*pair, tolerance) for pair in zip(words, expected_words, strict=True)):
-            return False
-    return True
-
-
-def same_word(word: str, expected: str, tolerance: float) -> bool:
-    """Whether two words are equal or numbers that differ by no more than the tolerance."""
-    if word == expected:
-        return True
-    if not _NUMBER.fullmatch(word) or not _NUMBER.fullmatch(expected):
-        return False
-    return close(float(word), float(expected), tolerance)
-
-
-def close(value: float, expected: float, tolerance: float) -> bool:
-    """Whether the difference is within the tolerance, absolutely or relatively; False for nan and infinity."""
-    return abs(value - expected) <= tolerance * max(1.0, abs(expected)) < math.inf
-
-
-def same_value(value: Any, expected: Any, tolerance: float | None = None) -> bool:
-    """Whether two plain values are equal. Lists and tuples are alike, as JSON has no tuples.
-
-    >>> same_value((1, [2.0]), [1, [2]]), same_value(float("nan"), 1.0, 1e-6)
-    (True, False)
-    """
-    if isinstance(value, Opaque):
-        return False
-    if isinstance(value, list | tuple) and isinstance(expected, list | tuple):
-        return len(value) == len(expected) and all(
-            same_value(*pair, tolerance) for pair in zip(value, expected, strict=True)
-        )
-    if isinstance(value, dict) and isinstance(expected, dict):
-        return value.keys() == expected.keys() and all(
-            same_value(item, expected[key], tolerance) for key, item in value.items()
-        )
-    if tolerance is not None and type(value) in (int, float) and type(expected) in (int, float):
-        try:
-            return value == expected or close(float(value), float(expected), tolerance)
-        except OverflowError:
-            return False
-    return bool(value == expected)

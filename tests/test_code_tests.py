@@ -7,7 +7,8 @@ import pytest
 
 from rewards import Outcome, code_tests
 from rewards.code_answer import extract_code
-from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, TestReport, judge_code, run_tests, same_output
+from rewards.code_compare import same_output
+from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, TestReport, judge_code, run_tests
 from sandbox import Result, Sandbox, SandboxUnavailableError, Status
 
 ADD = {"type": "stdin", "tests": [{"stdin": "1 2\n", "expected": "3\n"}, {"stdin": "5 6\n", "expected": "11"}]}
