@@ -170,6 +170,8 @@ def main_rules(files: bool, truncate: bool) -> dict[str, Rule]:
     }
     no_path = fail(errno.EACCES)
     rules |= dict.fromkeys(FILE_CALLS, ALLOW if files else no_path)
+    if not files:  # the links in /proc name other processes' files
+        rules |= dict.fromkeys(("readlink", "readlinkat"), no_path)
     rules["creat"] = ALLOW if files else no_path
     rules["open"] = without_bits(1, O_TMPFILE, fail(errno.EOPNOTSUPP)) if files else no_path
     rules["openat"] = without_bits(2, O_TMPFILE, fail(errno.EOPNOTSUPP)) if files else no_path

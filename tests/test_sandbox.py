@@ -17,7 +17,7 @@ from types import SimpleNamespace
 import pytest
 from sandbox_programs import ATTEMPTS, PRELUDE, VIOLATIONS
 
-from sandbox import Program, Sandbox, SandboxUnavailableError, Status, linux, scratch
+from sandbox import Program, Sandbox, SandboxUnavailableError, Status, linux, scratch, selftest
 from sandbox.local import LEVEL_VARIABLE
 from sandbox.worker import Worker
 
@@ -268,6 +268,18 @@ def test_a_fork_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(linux, "_holding_the_lock", SimpleNamespace(fork=lambda: -1))
     with pytest.raises(OSError, match="too many processes"):
         linux.fork()
+
+
+def test_a_program_with_the_number_of_the_trainer_is_no_breach() -> None:
+    """Both are small in a container, and a program at level 3 may signal its own."""
+    try:
+        made = Sandbox(workers=1, level=3)
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    with made:
+        last = int(made.run("import ctypes, os; print(os.getpid())").stdout)
+        probes = selftest.PROBES.format(secret="/s", outside="/o", port=1, unix="/u", trainer=last + 1)
+        assert made.run(probes, timeout_s=30).stdout == "end\n"
 
 
 def test_a_minimum_holds_against_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
