@@ -28,10 +28,11 @@ MAX_RETRIES = 2
 # Passes over a check whose calls depend on results of others (`f(f(1))` takes three) and calls it may make in all.
 MAX_PASSES = 50
 MAX_CALLS = 1000
-# Check code runs in a sandbox too, and has this long, whatever the program under test is allowed. All calls of one
-# program together have as long, and their values this much room (half of what the codec carries).
+# Check code runs in a sandbox too, and has this long, whatever the program under test is allowed.
 CHECK_TIMEOUT_S = 30.0
 CHECK_MEMORY_MB = 1024
+# All calls that one check makes together have as long, and their values this much room: half of what the codec carries.
+CALLS_TIMEOUT_S = 30.0
 MAX_VALUE_BYTES = 16 << 20
 
 
@@ -338,8 +339,8 @@ def _run_asserts(
             num_bytes += len(encode(made))
             if result.status not in (Status.OK, Status.RUNTIME_ERROR):
                 return TestReport(result.status, 0, total, _last_line(result))
-            if spent_s > CHECK_TIMEOUT_S:
-                return TestReport(Status.TIMEOUT, 0, total, f"its calls took more than {CHECK_TIMEOUT_S:.0f} s in all")
+            if spent_s > CALLS_TIMEOUT_S:
+                return TestReport(Status.TIMEOUT, 0, total, f"its calls took more than {CALLS_TIMEOUT_S:.0f} s in all")
             if num_bytes > MAX_VALUE_BYTES:
                 return TestReport("wrong_answer", 0, total, f"returned more than {MAX_VALUE_BYTES} bytes in all")
             failure = failure or (_last_line(result) if result.status is Status.RUNTIME_ERROR else "")

@@ -173,9 +173,9 @@ def test_sets_are_arguments_like_others(sandbox: Sandbox) -> None:
 
 
 def test_all_calls_of_a_test_share_its_time(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(code_tests, "CHECK_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(code_tests, "CALLS_TIMEOUT_S", 1.0)
     tests = CodeTests.parse({"type": "assert", "entry": "f", "tests": [f"assert f({n}) == {n}" for n in range(40)]})
-    report = run_tests("import time\ndef f(x):\n    time.sleep(0.4)\n    return x", tests, sandbox, timeout_s=5)
+    report = run_tests("import time\ndef f(x):\n    time.sleep(0.4)\n    return x", tests, sandbox, timeout_s=60)
     assert report.status == Status.TIMEOUT
 
 
