@@ -11,15 +11,15 @@ of the function under test, like each input of a script, gets a process of its o
 import enum
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from rewards.code_checks import CHECK_PROGRAM
+from rewards.code_compare import same_output, same_value
 from rewards.verdict import Outcome, Verdict
 from sandbox import Result, Status
-from sandbox.codec import Opaque, encode
+from sandbox.codec import encode
 
 Score = Literal["all", "fraction"]
 
@@ -28,14 +28,12 @@ MAX_RETRIES = 2
 # Passes over a check whose calls depend on results of others (`f(f(1))` takes three) and calls it may make in all.
 MAX_PASSES = 50
 MAX_CALLS = 1000
-# Check code runs in a sandbox too, and has this long, whatever the program under test is allowed. All calls of one
-# program together have as long, and their values this much room (half of what the codec carries).
+# Check code runs in a sandbox too, and has this long, whatever the program under test is allowed.
 CHECK_TIMEOUT_S = 30.0
 CHECK_MEMORY_MB = 1024
+# All calls that one check makes together have as long, and their values this much room: half of what the codec carries.
+CALLS_TIMEOUT_S = 30.0
 MAX_VALUE_BYTES = 16 << 20
-
-# Possessive: a run of digits has one reading, so that a word of a million of them takes no longer to refuse.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]++\.?+[0-9]*+|\.[0-9]++)(?:[eE][+-]?[0-9]++)?")
 
 
 class Runner(Protocol):
@@ -341,8 +339,8 @@ def _run_asserts(
             num_bytes += len(encode(made))
             if result.status not in (Status.OK, Status.RUNTIME_ERROR):
                 return TestReport(result.status, 0, total, _last_line(result))
-            if spent_s > CHECK_TIMEOUT_S:
-                return TestReport(Status.TIMEOUT, 0, total, f"its calls took more than {CHECK_TIMEOUT_S:.0f} s in all")
+            if spent_s > CALLS_TIMEOUT_S:
+                return TestReport(Status.TIMEOUT, 0, total, f"its calls took more than {CALLS_TIMEOUT_S:.0f} s in all")
             if num_bytes > MAX_VALUE_BYTES:
                 return TestReport("wrong_answer", 0, total, f"returned more than {MAX_VALUE_BYTES} bytes in all")
             failure = failure or (_last_line(result) if result.status is Status.RUNTIME_ERROR else "")
@@ -372,63 +370,3 @@ def _show(value: Any) -> str:
         return repr(value)[:100] if not isinstance(value, int) or abs(value) < 10**100 else "a large number"
     except (ValueError, RecursionError):
         return f"a {type(value).__name__}"
-
-
-def same_output(printed: str, expected: str, tolerance: float | None = None) -> bool:
-    """Whether two outputs have the same lines of the same words. Blank lines at the end do not count.
-
-    With a tolerance, words that are numbers in both may differ by it; nan and infinity are not numbers.
-
-    >>> same_output("1 2  \\n3\\n\\n", "1 2\\n3"), same_output("1", "1\\n2\\n3"), same_output("nan", "1.0", 1e-6)
-    (True, False, False)
-    """
-    lines, expected_lines = printed.rstrip().split("\n"), expected.rstrip().split("\n")
-    if len(lines) != len(expected_lines):
-        return False
-    for line, expected_line in zip(lines, expected_lines, strict=True):
-        words, expected_words = line.split(), expected_line.split()
-        if words == expected_words:
-            continue
-        if tolerance is None or len(words) != len(expected_words):
-            return False
-        if not all(same_word(*pair, tolerance) for pair in zip(words, expected_words, strict=True)):
-            return False
-    return True
-
-
-def same_word(word: str, expected: str, tolerance: float) -> bool:
-    """Whether two words are equal or numbers that differ by no more than the tolerance."""
-    if word == expected:
-        return True
-    if not _NUMBER.fullmatch(word) or not _NUMBER.fullmatch(expected):
-        return False
-    return close(float(word), float(expected), tolerance)
-
-
-def close(value: float, expected: float, tolerance: float) -> bool:
-    """Whether the difference is within the tolerance, absolutely or relatively; False for nan and infinity."""
-    return abs(value - expected) <= tolerance * max(1.0, abs(expected)) < math.inf
-
-
-def same_value(value: Any, expected: Any, tolerance: float | None = None) -> bool:
-    """Whether two plain values are equal. Lists and tuples are alike, as JSON has no tuples.
-
-    >>> same_value((1, [2.0]), [1, [2]]), same_value(float("nan"), 1.0, 1e-6)
-    (True, False)
-    """
-    if isinstance(value, Opaque):
-        return False
-    if isinstance(value, list | tuple) and isinstance(expected, list | tuple):
-        return len(value) == len(expected) and all(
-            same_value(*pair, tolerance) for pair in zip(value, expected, strict=True)
-        )
-    if isinstance(value, dict) and isinstance(expected, dict):
-        return value.keys() == expected.keys() and all(
-            same_value(item, expected[key], tolerance) for key, item in value.items()
-        )
-    if tolerance is not None and type(value) in (int, float) and type(expected) in (int, float):
-        try:
-            return value == expected or close(float(value), float(expected), tolerance)
-        except OverflowError:
-            return False
-    return bool(value == expected)

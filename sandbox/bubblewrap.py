@@ -61,7 +61,9 @@ class BubblewrapSandbox:
         self.python = interpreter()
         self.arguments = self._arguments()
         layers = ("bubblewrap (user, pid, net, mount, ipc, uts)", "seccomp", "rlimits")
-        self.confinement = Confinement(3, layers, ())
+        root = ("limit on processes: started by root, whom the kernel does not count",) if os.geteuid() == 0 else ()
+        per_process = "limit on memory and time of all processes together: each has its own"
+        self.confinement = Confinement(3, layers, (*root, per_process))
         trial = self.run("print(6)", timeout_s=30.0)
         if trial.stdout != "6\n":
             raise SandboxUnavailableError(f"bubblewrap does not start here: {trial.error or trial.stderr[-500:]}")

@@ -8,7 +8,12 @@ link, and gives directories their permissions back.
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 
+from sandbox import linux, namespaces
+
+MAX_SCRATCH_FILES = 512
+SCRATCH_MB = 64
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -77,3 +82,42 @@ def empty(top: str) -> None:
             os.rmdir(name, dir_fd=parent)
         else:
             os.unlink(name, dir_fd=parent)
+
+
+@dataclass
+class Scratch:
+    """The programs' writable directory.
+
+    Attributes:
+        path: Where.
+        mounted: A file system of its own, replaced instead of emptied.
+    """
+
+    path: str
+    mounted: bool
+
+    def used(self) -> bool:
+        """Whether there is anything in it."""
+        return bool(os.listdir(self.path))
+
+    def measure(self) -> tuple[int, int]:
+        """(files, bytes) in it, where it is not mounted."""
+        return measure(self.path, MAX_SCRATCH_FILES)
+
+    def exhausted(self) -> bool:
+        """Whether there is no room left, where it is mounted."""
+        space = os.statvfs(self.path)
+        return space.f_bavail == 0 or space.f_ffree == 0
+
+    def renew(self) -> None:
+        """Make it empty.
+
+        Raises:
+            OSError: It could not be emptied.
+        """
+        if self.mounted:
+            linux.unmount(self.path)
+            namespaces.mount_scratch(self.path, SCRATCH_MB, MAX_SCRATCH_FILES)
+            os.chdir(self.path)
+        else:
+            empty(self.path)

@@ -170,6 +170,8 @@ def main_rules(files: bool, truncate: bool) -> dict[str, Rule]:
     }
     no_path = fail(errno.EACCES)
     rules |= dict.fromkeys(FILE_CALLS, ALLOW if files else no_path)
+    if not files:  # the links in /proc name other processes' files
+        rules |= dict.fromkeys(("readlink", "readlinkat"), no_path)
     rules["creat"] = ALLOW if files else no_path
     rules["open"] = without_bits(1, O_TMPFILE, fail(errno.EOPNOTSUPP)) if files else no_path
     rules["openat"] = without_bits(2, O_TMPFILE, fail(errno.EOPNOTSUPP)) if files else no_path
@@ -181,10 +183,9 @@ def main_rules(files: bool, truncate: bool) -> dict[str, Rule]:
 def tool_rules() -> dict[str, Rule]:
     """For a process in namespaces of its own that must start an interpreter: exec, fork and signals as well."""
     rules = main_rules(files=True, truncate=True)
-    anything = "execve execveat fork vfork clone arch_prctl kill tgkill prlimit64 clone3".split()
-    rules |= dict.fromkeys(anything, ALLOW)
+    rules |= dict.fromkeys("execve execveat fork vfork arch_prctl kill tgkill".split(), ALLOW)
+    rules["prlimit64"] = one_of(0, (0,), fail(errno.EPERM))  # itself
     rules["clone"] = (load_argument(0), (JSET, fail(errno.EPERM), ALLOW, CLONE_NEW_ANY))
-    rules["clone3"] = fail(errno.ENOSYS)
     return rules
 
 

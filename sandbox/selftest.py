@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 PROBES = """
 import ctypes, os, resource, socket, subprocess
 libc = ctypes.CDLL(None, use_errno=True)
-SECRET, OUTSIDE, PORT, UNIX, TRAINER = {secret!r}, {outside!r}, {port}, {unix!r}, {trainer}
+SECRET, OUTSIDE, PORT, UNIX = {secret!r}, {outside!r}, {port}, {unix!r}
+# In a namespace of its own, this process may have the number that the trainer has outside.
+TRAINER = {trainer} if {trainer} != os.getpid() else 0
 
 def connect(family, address):
     with socket.socket(family) as other:

@@ -1,6 +1,7 @@
 """The sandbox on this machine, at every level that it allows: statuses, escapes, deaths, leaks."""
 
 import asyncio
+import contextlib
 import os
 import platform
 import signal
@@ -17,7 +18,7 @@ from types import SimpleNamespace
 import pytest
 from sandbox_programs import ATTEMPTS, PRELUDE, VIOLATIONS
 
-from sandbox import Program, Sandbox, SandboxUnavailableError, Status, linux, scratch
+from sandbox import Program, Sandbox, SandboxUnavailableError, Status, linux, scratch, selftest
 from sandbox.local import LEVEL_VARIABLE
 from sandbox.worker import Worker
 
@@ -270,6 +271,18 @@ def test_a_fork_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
         linux.fork()
 
 
+def test_a_program_with_the_number_of_the_trainer_is_no_breach() -> None:
+    """Both are small in a container, and a program at level 3 may signal its own."""
+    try:
+        made = Sandbox(workers=1, level=3)
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    with made:
+        last = int(made.run("import ctypes, os; print(os.getpid())").stdout)
+        probes = selftest.PROBES.format(secret="/s", outside="/o", port=1, unix="/u", trainer=last + 1)
+        assert made.run(probes, timeout_s=30).stdout == "end\n"
+
+
 def test_a_minimum_holds_against_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LEVEL_VARIABLE, "1")
     with pytest.raises(SandboxUnavailableError, match=r"level 1 was asked for .* min_level = 2 forbids it"):
@@ -326,21 +339,30 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+def wait_until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
 
 
+def running_programs(sandbox: Sandbox) -> set[int]:
+    """Children of the workers that are not workers themselves."""
+    workers, children = sandbox.pids(), set()
+    for pid in workers:
+        with contextlib.suppress(OSError):
+            children |= set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+    return children - workers
+
+
 def test_a_killed_worker_is_an_infrastructure_error_and_is_replaced(best: Sandbox) -> None:
     with ThreadPoolExecutor(1) as pool:
-        running = pool.submit(best.run, "import time; time.sleep(30)", timeout_s=40)
-        time.sleep(0.5)
+        running = pool.submit(best.run, "import time; time.sleep(600)", timeout_s=700)
+        wait_until(lambda: bool(running_programs(best)))
         pids = best.pids()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        killed = running.result(timeout=20)
+        killed = running.result(timeout=60)
     assert killed.status == Status.INFRASTRUCTURE_ERROR
     assert "ended" in killed.error
     wait_until(lambda: not any(is_running(pid) for pid in pids))  # a signal is sent at once, and arrives when it does
@@ -362,20 +384,20 @@ def children_of(marker: str) -> list[int]:
 def test_nothing_outlives_a_killed_trainer(best: Sandbox, tmp_path: Path) -> None:
     script = (
         f"from sandbox import Sandbox\ns = Sandbox(workers=1, level={best.level}, directory={str(tmp_path)!r})\n"
-        "print('ready', flush=True)\ns.run('while True: pass', timeout_s=60)"
+        "print('ready', flush=True)\ninput()\ns.run('while True: pass', timeout_s=600)"
     )
-    trainer = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    assert trainer.stdout is not None
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    trainer = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, **pipes)
+    assert trainer.stdin is not None and trainer.stdout is not None
     assert trainer.stdout.readline() == "ready\n"
-    time.sleep(0.3)
-    assert children_of(str(tmp_path))
+    workers = len(children_of(str(tmp_path)))
+    trainer.stdin.write("\n")
+    trainer.stdin.flush()
+    wait_until(lambda: len(children_of(str(tmp_path))) > workers > 0)
     trainer.kill()
     trainer.wait()
-    deadline = time.monotonic() + 10  # 2 s on an idle machine
-    while children_of(str(tmp_path)) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not children_of(str(tmp_path))
-    assert not list(tmp_path.iterdir())
+    wait_until(lambda: not children_of(str(tmp_path)))  # 0.1 s on an idle machine
+    wait_until(lambda: not list(tmp_path.iterdir()))
 
 
 def soak(sandbox: Sandbox, programs: int) -> tuple[int, int, int]:
@@ -387,7 +409,7 @@ def soak(sandbox: Sandbox, programs: int) -> tuple[int, int, int]:
         Program("bytearray(1 << 34)"),
         Program("open('f', 'w').write('x')"),
     ]
-    sandbox.run_many(mixed * 2)
+    wait_until(lambda: bool(sandbox.run_many([*mixed, Program("import numpy")] * 2)) and len(sandbox.alive) == 4)
     directory = Path(sandbox.directory or "/tmp")
 
     def count() -> tuple[int, int, int]:
@@ -406,7 +428,7 @@ def test_nothing_is_left_behind(best: Sandbox, tmp_path: Path) -> None:
         assert soak(fresh, 100) == (0, 0, 0)
         workers = fresh.pids()
     assert not list(tmp_path.iterdir())
-    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+    wait_until(lambda: not any(map(is_running, workers)))
 
 
 @pytest.mark.slow

@@ -149,4 +149,6 @@ def test_bubblewrap_writes_to_its_scratch_directory_only() -> None:
     write = """for path in ("/x", "/dev/x", "/dev/shm/x", "/usr/lib/x", "/tmp/x"):
         try: open(path, "w"); print(path)
         except OSError: pass"""
+    limits = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU)"
+    assert "PermissionError" in sandbox.run(limits, timeout_s=20).stderr
     assert sandbox.run(write.replace("\n        ", "\n  "), timeout_s=20).stdout == "/tmp/x\n"
