@@ -93,7 +93,7 @@ def columns(texts: Sequence[str], width: int) -> list[str]:
     """``texts`` side by side on lines of at most ``width`` characters.
 
     >>> columns(["one two", "1"], 13)
-    ['one   |  1', ' two  |']
+    ['one   |  1', 'two   |']
     """
     each = max(4, (width - len(GAP) * (len(texts) - 1)) // len(texts))
     blocks = [wrapped(text, each) for text in texts]
