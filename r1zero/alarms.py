@@ -310,7 +310,7 @@ ALARMS = {
 
 
 def training_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows of ``metrics.jsonl`` that hold a training step, not only an evaluation."""
+    """The rows of ``metrics.jsonl`` of steps that sampled completions: no evaluations, no steps that reuse them."""
     return [row for row in rows if "reward" in row or "train/accuracy" in row]
 
 
