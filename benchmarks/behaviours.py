@@ -11,6 +11,7 @@ that, and nothing was changed once it had been measured: round 3 is the fair col
 import argparse
 import json
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,39 @@ def agreement(probe: str, rows: list[dict[str, Any]]) -> tuple[int, int, int]:
     labelled = [LABEL_OF[probe] in row["labels"] for row in rows]
     both = sum(a and b for a, b in zip(found, labelled, strict=True))
     return both, sum(found) - both, sum(labelled) - both
+
+
+# What a broken policy writes until it is cut off; an expression that backtracks would take minutes for one of them.
+DEGENERATE = (
+    "!",
+    "1",
+    "1+",
+    "1 ",
+    " ",
+    "\\n",
+    ". ",
+    "=",
+    "1+1=",
+    "let me ",
+    "but hmm ",
+    ". so, ",
+    "this is ",
+    "(",
+    "a",
+    "等",
+)
+
+
+def slowest(num_chars: int = 16_000) -> tuple[float, str, str]:
+    """Milliseconds of the slowest probe on the degenerate text that it is slowest on, and which these are."""
+    found = []
+    for unit in DEGENERATE:
+        text = (unit * num_chars)[:num_chars]
+        for name, count in BEHAVIOURS.items():
+            started = time.process_time()
+            count(text, {"target": 1})
+            found.append((1000 * (time.process_time() - started), name, unit))
+    return max(found)
 
 
 def share(part: int, whole: int) -> str:
@@ -65,6 +99,8 @@ def main() -> None:
     counted = [row for row in rows if "tries" in row]
     exact = sum(BEHAVIOURS["tries"](row["text"], row) == row["tries"] for row in counted)
     print(f"`tries`: the same number as the person's in {exact} of {len(counted)} snippets")
+    milliseconds, name, unit = slowest()
+    print(f"slowest probe on 16,000 degenerate characters: {name}, {milliseconds:.0f} ms on {unit!r}")
     if arguments.misses:
         for row in rows:
             for probe in LABEL_OF:

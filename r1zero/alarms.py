@@ -64,7 +64,7 @@ def growth(rows: Sequence[Row], key: str, num_steps: int) -> float | None:
     values = [value for row in rows if (value := number(row, key)) is not None]
     if len(values) < 2 * num_steps:
         return None
-    return float(np.mean(values[-num_steps:]) / max(1e-9, np.mean(values[:num_steps])))
+    return float(np.mean(values[-num_steps:])) / max(1e-9, float(np.mean(values[:num_steps])))
 
 
 def no_signal(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | None:
@@ -205,7 +205,7 @@ def truncated_rows(frame: pd.DataFrame, judge: str) -> pd.DataFrame:
 
 def paid_but_wrong(frame: pd.DataFrame, judge: str) -> pd.DataFrame:
     """Not correct, best paid first."""
-    scores = [column for column in frame if column.endswith("/score")]
+    scores = [column for column in frame if str(column).endswith("/score")]
     order = frame[scores].sum(axis=1).sort_values(ascending=False, kind="stable").index
     ranked = frame.loc[order]
     return ranked[ranked[f"{judge}/outcome"] != "CORRECT"]
@@ -224,7 +224,7 @@ def looping_rows(frame: pd.DataFrame, judge: str) -> pd.DataFrame:
 
 def ungradeable_rows(frame: pd.DataFrame, judge: str) -> pd.DataFrame:
     """Those that a judge could not judge."""
-    outcomes = frame[[column for column in frame if column.endswith("/outcome")]]
+    outcomes = frame[[column for column in frame if str(column).endswith("/outcome")]]
     return frame[(outcomes == "UNGRADEABLE").any(axis=1)]
 
 
@@ -310,7 +310,7 @@ ALARMS = {
 
 
 def training_rows(rows: Sequence[Row]) -> list[Row]:
-    """The rows of ``metrics.jsonl`` that hold a training step, not only an evaluation."""
+    """The rows of ``metrics.jsonl`` of steps that sampled completions: no evaluations, no steps that reuse them."""
     return [row for row in rows if "reward" in row or "train/accuracy" in row]
 
 
@@ -324,7 +324,8 @@ def raised(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> dict[str, st
 
 def evidence(name: str, frame: pd.DataFrame, judge: str, limit: int = 3) -> list[dict[str, Any]]:
     """Up to ``limit`` completions of a step that show alarm ``name``, with all their columns."""
-    return ALARMS[name].choose(frame, judge).head(limit).to_dict("records")
+    chosen = ALARMS[name].choose(frame, judge).head(limit).to_dict("records")
+    return [{str(column): value for column, value in row.items()} for row in chosen]
 
 
 def judge_lines(row: dict[str, Any]) -> list[str]:

@@ -106,7 +106,7 @@ def describe_change(name: str, rows: Sequence[Row], key: str) -> Change | None:
         return None
     values = np.array([row[key] for row in known], dtype=float)
     base, low, high = (float(first[f"{key}{end}"]) for end in ("", "_low", "_high"))
-    found = change_point(values)
+    found = change_point(values.tolist())
     if found is None:
         mean = float(values.mean())
         return Change(name, "unchanged", None, base, low, high, mean, mean, 1.0)

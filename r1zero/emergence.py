@@ -21,9 +21,10 @@ Truth = Mapping[str, Any]
 Probe = Callable[[str, Truth], int]
 
 # How a clause starts: at the beginning, or behind a full stop or a line break, after a word of hesitation or none.
-START = r"(?:^|[.!?>✓✗]\s+|\n\s*)(?:(?:hmm|but|so|no|oh|ok|okay|well|and|now|yes)\b[,.…]*\s+)*"
+# Everything that may repeat is bounded: a model that writes one character 16,000 times must not hold up a step.
+START = r"(?:^|[.!?>✓✗] {1,4}|\n[ \t]{0,8})(?:(?:hmm|but|so|no|oh|ok|okay|well|and|now|yes)\b[,.…]{0,3}\s{1,2}){0,3}"
 ME = r"\b(?:let(?:'s| me| us)|(?:i|we)(?:'ll| will| should| must| can| could| need to| have to| want to))"
-NUMBER = r"-?\d+(?:\.\d+)?"
+NUMBER = r"-?\d{1,12}(?:\.\d{1,12})?"
 
 
 def pattern(*alternatives: str) -> re.Pattern[str]:
@@ -31,8 +32,10 @@ def pattern(*alternatives: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{alternative})" for alternative in alternatives), re.IGNORECASE)
 
 
-# A worked equation such as ``3 + 4 = 7``. Bounded, so that a line without an equals sign is scanned once.
-EQUATION = re.compile(r"\d+\s*(?:[-+*/×÷·]|\\times|\\cdot|\\div)\s*\(?\s*\d+[^=\n]{0,80}=\s*-?\d+")
+# A worked equation such as ``3 + 4 = 7``.
+EQUATION = re.compile(
+    r"\d{1,12}\s{0,2}(?:[-+*/×÷·]|\\times|\\cdot|\\div)\s{0,2}\(?\s{0,2}\d{1,12}[^=\n]{0,80}=\s{0,2}-?\d{1,12}"
+)
 CLAUSE_END = re.compile(r"\n|(?<=[.!?;])\s")
 
 # A result held against the goal in writing.
@@ -40,9 +43,9 @@ CHECK = pattern(
     r"\((?:too (?:low|high|small|big|large|much|little)|yes|no|correct|wrong)\)",
     rf"(?:{NUMBER} ?,?|\b(?:that|which|this|it)(?:'s| is)(?: \w+)?) "
     r"too (?:low|high|small|big|large|much|little|many|few)\b",
-    rf"(?m:= *{NUMBER} (?:yes|no)$)",
-    rf"=\s*{NUMBER} *(?:(?:[<>≠]|!=) *\d|[✓✔✗✘])",
-    r"\b(?:which|this|that|it|result|sum|product)?\s*(?:is exactly|equals|is equal to|hits|reaches|matches) "
+    rf"(?m:= {{0,2}}{NUMBER} (?:yes|no)$)",
+    rf"=\s{{0,2}}{NUMBER} {{0,2}}(?:(?:[<>≠]|!=) {{0,2}}\d|[✓✔✗✘])",
+    r"\b(?:which|this|that|it|result|sum|product)?\s{0,2}(?:is exactly|equals|is equal to|hits|reaches|matches) "
     r"(?:the target|our target|the goal|what we need|what i need)",
     r"=\s*(?:the )?target\b",
     rf"\b(?:which|this|that|it|result) (?:is|does)(?: not|n't) (?:equal )?(?:to )?(?:the target|{NUMBER})",
@@ -88,7 +91,7 @@ SUBGOALS = pattern(
     START + r"(?:first|firstly|second|secondly|next|then|finally|lastly|now)\b,?\s*(?:we|i|i'll|we'll|let|our|find|add|"
     r"compute|calculate|determine|solve|multiply|subtract|divide|simplify|factor|list|handle)\b",
     START + r"(?:step|case|part) \d+\s*[:.]",
-    r"(?m:^\s*\d+[.)]\s+(?=[A-Z][a-z]+ ))|\(\d\) (?=[A-Z][a-z]+ )",
+    r"(?m:^[ \t]{0,8}\d{1,3}[.)]\s{1,2}(?=[A-Z][a-z]{0,20} ))|\(\d\) (?=[A-Z][a-z]{0,20} )",
     ME + r"(?: \w+)? (?:break|split|separate|divide)\b[^.\n]{0,40}\b(?:into|in two|at|cases|parts)\b",
     r"\b(?:my|our|the) (?:first |next |main |final )?(?:goal|task|plan|aim|sub-?goal)\b\s*(?:is (?:now |then )?to\b|:)",
     r"\b(?:begin|start) (?:by|with) \w+ing\b",
@@ -155,8 +158,9 @@ def count_backward_chaining(text: str, truth: Truth) -> int:
     target = truth.get("target")
     if target is None or target in truth.get("nums", ()):  # a given number may well start an equation
         return found
-    from_target = rf"(?:^|[.!?:;,\n]|\b(?:as|since|because))\s*{target}\s*(?:=\s*\d|[-+*/]\s*\d+\s*=)"
-    forward = rf"=\s*{target}\s*,\s*{target}\b"  # "3 * 8 = 24 , 24 - 5 = 19" goes on from a result
+    start = r"(?:^|[.!?:;,\n]|\b(?:as|since|because))\s{0,4}"
+    from_target = rf"{start}{target} {{0,2}}(?:= {{0,2}}\d|[-+*/] {{0,2}}\d{{1,12}} {{0,2}}=)"
+    forward = rf"=\s?{target}\s?,\s?{target}\b"  # "3 * 8 = 24 , 24 - 5 = 19" goes on from a result
     return found + max(0, len(re.findall(from_target, text)) - len(re.findall(forward, text)))
 
 

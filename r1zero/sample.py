@@ -78,7 +78,7 @@ def stream(
         log_probs_1V = (out.logits[:, -1].float() / (1.0 if sampling.greedy else sampling.temperature)).log_softmax(-1)
         inputs = sampling.choose(log_probs_1V, log_probs_1V.exp(), uniforms_1T[:, at])[:, None]
         ids.append(int(inputs))
-        yield tokenizer.decode(ids, skip_special_tokens=True)
+        yield str(tokenizer.decode(ids, skip_special_tokens=True))
         if ids[-1] in ends:
             return
 
@@ -93,7 +93,7 @@ def columns(texts: Sequence[str], width: int) -> list[str]:
     """``texts`` side by side on lines of at most ``width`` characters.
 
     >>> columns(["one two", "1"], 13)
-    ['one   |  1', ' two  |']
+    ['one   |  1', 'two   |']
     """
     each = max(4, (width - len(GAP) * (len(texts) - 1)) // len(texts))
     blocks = [wrapped(text, each) for text in texts]

@@ -54,7 +54,7 @@ def comparison(label: str, key: str, first: Row, last: Row, decimals: int | None
 def comparisons(run: Run) -> list[Comparison]:
     """First against last evaluation, metric by metric; ``-`` for the last where there is a single one.
 
-    Outcomes that neither evaluation met are left out.
+    Outcomes and behaviours that neither evaluation met are left out.
     """
     if not run.evaluations:
         return []
@@ -64,7 +64,11 @@ def comparisons(run: Run) -> list[Comparison]:
     outcomes = [
         name for name in Outcome.__members__ if any(number(row, f"{prefix}outcome/{name}") for row in (first, last))
     ]
-    behaviours = [name.removeprefix("behaviour/") for name in logged if name.startswith("behaviour/")]
+    behaviours = [
+        name.removeprefix("behaviour/")
+        for name in logged
+        if name.startswith("behaviour/") and any(number(row, prefix + name) for row in (first, last))
+    ]
     metrics: list[tuple[str, str, int | None]] = [
         ("accuracy, sampled", "accuracy", None),
         ("accuracy, greedy", "greedy_accuracy", None),

@@ -76,8 +76,8 @@ class Tracker:
         if self.wandb is not None:
             self.wandb.log(metrics, step=step)
         if self.tensorboard is not None:
-            for key, value in metrics.items():
-                self.tensorboard.add_scalar(key, value, step)
+            for name, number in metrics.items():
+                self.tensorboard.add_scalar(name, number, step)
         if self.trackio is not None:
             self.trackio.log(metrics, step=step)
         self.accuracy = metrics.get(f"eval/{self.task_name}/accuracy", self.accuracy)
@@ -98,12 +98,13 @@ class Tracker:
 
         W&B shows a hundred parts of a table, so in a long run not every step adds one.
         """
-        wanted = self.wandb is not None and self.completions_per_step > 0 and step % self.table_every == 0
-        if not wanted or self.num_table_parts == MAX_TABLE_PARTS:
+        if self.wandb is None or self.completions_per_step == 0:
+            return
+        if step % self.table_every or self.num_table_parts == MAX_TABLE_PARTS:
             return
         import wandb
 
-        columns = [column for column in completions if column not in BEHAVIOURS]
+        columns = [str(column) for column in completions if column not in BEHAVIOURS]
         if self.table is None:
             self.table = wandb.Table(columns=["step", *columns], log_mode="INCREMENTAL", allow_mixed_types=True)
         stride = max(1, len(completions) // self.completions_per_step)

@@ -5,6 +5,7 @@ The trainer calls ``add`` for each rollout and ``finish_step`` once a step, on t
 """
 
 import logging
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ class Watch:
             metrics = metrics | step_metrics(completions, self.judge, self.config.trainer["num_generations"])
             self.tracker.log_completions(step, completions)
         metrics = metrics | self.cost(metrics.get("time/step_s", 0.0))
-        self.rows.append({"step": step, **metrics})
+        self.rows += training_rows([{"step": step, **metrics}])
         said = raised(self.rows, self.config.alarms, self.judge)
         for name, text in said.items():
             if name not in self.active:
@@ -104,7 +105,12 @@ class Watch:
         started = time.monotonic()
         if started < self.next_page:
             return
-        write_page(load_run(self.run_dir), live=True)
+        try:
+            write_page(load_run(self.run_dir), live=True)
+        except Exception:  # days of training must not end with their page; the end of the run writes it again
+            log.exception("report.html could not be written; the run goes on without a live page.")
+            self.next_page = math.inf
+            return
         taken = time.monotonic() - started
         self.next_page = started + max(MIN_PAGE_INTERVAL_S, taken / PAGE_SHARE)
 

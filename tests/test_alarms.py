@@ -268,3 +268,25 @@ def test_kl_that_is_no_number() -> None:
 def test_thresholds_are_checked() -> None:
     with pytest.raises(ValueError, match=r"alarms.num_steps = 0: must be above 0"):
         compose_config("alarms.num_steps=0")
+
+
+def test_a_step_that_reuses_completions_changes_no_alarm(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As with ``trainer.num_iterations=2``: every other step has a loss and no reward."""
+    watch = Watch(compose_small(), "toy", tmp_path, Tracker(compose_small(), tmp_path, 10))
+    on = []
+    with caplog.at_level(logging.WARNING):
+        for step in range(1, 11):
+            row = {key: value for key, value in stuck_row(step).items() if key != "step"}
+            metrics = watch.finish_step(step, row if step % 2 else {"loss": 0.0, "time/step_s": 1.0})
+            on.append(metrics["alarm/no_signal"])
+    assert on == [0.0] * 4 + [1.0] * 6  # the third step with completions is step 5
+    assert len(messages(caplog, "no_signal")) == 1
+
+
+def test_a_page_that_fails_does_not_end_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch(compose_small(), "toy", tmp_path, Tracker(compose_small(), tmp_path, 10))
+    (tmp_path / "report.html").mkdir()  # cannot be replaced by a file
+    with caplog.at_level(logging.ERROR):
+        watch.refresh_page()
+        watch.refresh_page()
+    assert len([record for record in caplog.records if "could not be written" in record.getMessage()]) == 1

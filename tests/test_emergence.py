@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.behaviours import LABEL_OF, agreement, read_table
+from benchmarks.behaviours import DEGENERATE, LABEL_OF, agreement, read_table
 from r1zero.emergence import BEHAVIOURS, count_behaviours
 
 TABLE = read_table()
@@ -90,3 +90,10 @@ def test_the_prompt_decides_which_script_is_foreign() -> None:
 @given(st.text(alphabet=st.sampled_from(list("ab 1+=.\n(,)wait!<>/三é\\")) | st.characters(), max_size=300))
 def test_any_text_has_counts(text: str) -> None:
     assert all(isinstance(count, int) and count >= 0 for count in count_behaviours(text, {"target": 7}).values())
+
+
+@pytest.mark.parametrize("unit", DEGENERATE)
+def test_degenerate_text_does_not_hold_up_a_step(unit: str) -> None:
+    """A newline 16,000 times over used to take minutes. No clock here: it would not come back."""
+    counts = count_behaviours((unit * 16_000)[:16_000], {"target": 1})
+    assert counts["loops"] == (0 if unit.isspace() else 1)

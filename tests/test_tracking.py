@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import wandb
 from conftest import compose_config
 from wandb_file import read_run
 
@@ -90,12 +91,13 @@ def test_an_offline_run_read_back(offline: Path) -> None:
         tracker.log_completions(step, completions(step))
         tracker.log(step, {"reward": step / 10, "emergence/tries/all": 3.0, "alarm/no_signal": 0.0})
     tracker.finish()
+    wandb.teardown()  # its service has then written everything
     saved, history = read_run(offline)
     assert saved["seed"] == 5 and saved["trainer"]["num_generations"] == 8
     assert [row["reward"] for row in history] == [0.1, 0.2, 0.3]
     assert all({"emergence/tries/all", "alarm/no_signal"} <= row.keys() for row in history)
-    tables = [row["completions"] for row in history]
-    assert [table["_type"] for table in tables] == ["incremental-table-file"] * 3
+    assert [row["completions/_type"] for row in history] == ["incremental-table-file"] * 3
+    assert [row["completions/nrows"] for row in history] == [4, 8, 12]
     parts = sorted(offline.glob("wandb/offline-run-*/files/media/table/*.json"))
     assert len(parts) == 3  # nothing is overwritten
     rows = [json.loads(path.read_text()) for path in parts]
@@ -110,6 +112,7 @@ def test_the_table_of_a_long_run_is_bounded(offline: Path) -> None:
     for step in range(1, 251):
         tracker.log_completions(step, completions(step, 2))
     tracker.finish()
+    wandb.teardown()
     parts = len(list(offline.glob("wandb/offline-run-*/files/media/table/*.json")))
     assert parts == 83 and parts <= MAX_TABLE_PARTS  # every third of 250 steps
 

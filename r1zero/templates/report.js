@@ -39,7 +39,7 @@ for (const svg of document.querySelectorAll("svg[data-chart]")) {
 }
 
 // The browser of completions. What a model wrote becomes text nodes only.
-const LANDMARKS = /(?<tag><\/?(?:think|answer)>)|(?<yes>\(yes\))|(?<miss>\((?:too (?:low|high)|no)\))|(?<try>\d+\s*[-+*/×÷·]\s*\(?\s*\d+[^=\n]{0,80}=\s*-?\d+)/g;
+const LANDMARKS = /(?<tag><\/?(?:think|answer)>)|(?<yes>\(yes\))|(?<miss>\((?:too (?:low|high)|no)\))|(?<try>\d{1,12}\s{0,2}[-+*/×÷·]\s{0,2}\(?\s{0,2}\d{1,12}[^=\n]{0,80}=\s{0,2}-?\d{1,12})/g;
 function highlighted(text) {
   const parts = document.createDocumentFragment();
   let at = 0;
