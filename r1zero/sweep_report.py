@@ -113,7 +113,7 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
         ("Learning curves", "Held-out accuracy by step: the mean over seeds, and each seed, light.", learning_figure),
     ]
     drawn = [(title, text, png(draw(sweep, settings))) for title, text, draw in figures] if settings else []
-    shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir", "error"]
+    shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir"]
     jobs = sweep.jobs[shown].astype(object).where(sweep.jobs[shown].notna(), None)
     table, best = setting_rows(sweep, settings), best_of(settings)
     return environment.get_template("sweep.html").render(
@@ -128,6 +128,7 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
         table=table,
         figures=[(title, text, image) for title, text, image in drawn if image],
         columns=shown,
+        unfinished=unfinished(sweep),
         jobs=jobs.to_dict("records"),
     )
 

@@ -69,7 +69,8 @@ class Stand:
 @pytest.fixture
 def stand(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> Stand:
     stand = Stand()
-    monkeypatch.setattr(sweep_report, "png", lambda figure: "")  # drawn once, in test_the_page_has_its_figures
+    for figure in ("accuracy_figure", "behaviour_figure", "learning_figure"):
+        monkeypatch.setattr(sweep_report, figure, lambda found, settings: None)  # test_the_page_has_its_figures draws
     monkeypatch.setattr(sweep, "launch", stand)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     for name in ("TRL_EXPERIMENTAL_SILENCE", "DS_ACCELERATOR"):
