@@ -203,7 +203,13 @@ def sentences(settings: Sequence[Setting]) -> list[str]:
     found = [f"Best: {best.name}, accuracy {best.mean:.3f} over {len(best.accuracy)} seed(s)."]
     if len(known) == 1:
         return [*found, "It is the only setting that has finished jobs."]
-    found += [difference(best, rival) for rival in known[1 : MAX_RIVALS + 1]]
+    if max(len(setting.accuracy) for setting in known) < 2:
+        found.append(
+            "Every setting ran once, so whether a difference is more than seed noise cannot be told. Sweep over seeds: "
+            "seed=0,1,2."
+        )
+    else:
+        found += [difference(best, rival) for rival in known[1 : MAX_RIVALS + 1]]
     if len(known) > 2:
         found.append(
             f"The best of {len(known)} settings was picked by these same numbers, which flatters it: run it again with "

@@ -6,6 +6,7 @@ in them, so that a sweep that was killed and continued has the same files as one
 
 import base64
 import io
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,13 +91,13 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
     best = best_of(settings)
     if best is None:
         return None
-    words = sweep.command.split()
+    words = shlex.split(sweep.command)
     fixed = [
         word for word in words[3:] if not word.startswith(("-", "hydra")) and word.partition("=")[0] not in sweep.swept
     ]
     used = [int(seed) for seed in sweep.jobs[SEED] if str(seed).isdigit()] if SEED in sweep.swept else []
     seed = [f"seed={max(used) + 1}"] if used else []
-    return " ".join([*words[:3], *fixed, *(f"{key}={value}" for key, value in best.values.items()), *seed])
+    return shlex.join([*words[:3], *fixed, *(f"{key}={value}" for key, value in best.values.items()), *seed])
 
 
 def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:

@@ -207,6 +207,19 @@ def test_under_torchrun_no_rank_starts_the_sweep(stand: Stand, monkeypatch: pyte
     assert not stand.calls
 
 
+def test_a_result_of_other_settings_is_not_taken_for_this_job(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
+    job = tmp_path / "s" / "1" / "job.json"
+    job.write_text(job.read_text().replace('"seed": "1"', '"seed": "7"'))
+    found: list[float] = []
+    monkeypatch.setattr(train, "run_job", lambda composed: found.append(sweep.run_job(composed)) or found[-1])
+    run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
+    assert found == [0.4, float("-inf")]
+    assert len(stand.calls) == 2
+
+
 def test_the_same_command_finds_its_sweep_again() -> None:
     first = with_sweep_dir(["train", "-m", "seed=0,1", "trainer.max_steps=3"])[-1]
     assert first.startswith("hydra.sweep.dir=sweeps/seed-")
