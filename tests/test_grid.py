@@ -1,8 +1,8 @@
 """The weights do not depend on how a batch is dealt to ranks, sharded, or split.
 
 Tolerance: 2e-6 on weights that move by more than 5e-3. float32 sums taken in another order differ in the last bit of
-gradients up to 10, 1e-6, of which SGD at 0.03 keeps 3e-8 a step, and the next steps carry that on. Adam would divide the
-noise by itself where a gradient is zero but for it.
+gradients up to 10, 1e-6, of which SGD at 0.03 keeps 3e-8 a step, and the next steps carry that on. Adam would divide
+the noise by itself where a gradient is zero but for it.
 """
 
 import itertools
