@@ -14,6 +14,7 @@ from r1zero.memory import estimate, model_shape
 from r1zero.trainer import R1ZeroTrainer
 
 peft = pytest.importorskip("peft", reason="optional: pip install '.[lora]'")
+pytestmark = pytest.mark.usefixtures("one_thread")
 LORA = ["peft=lora", "peft.rank=4"]
 
 
