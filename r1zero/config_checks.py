@@ -8,6 +8,7 @@ from typing import Any, get_args, get_type_hints
 import torch
 from trl import GRPOConfig
 
+from r1zero.placement import num_ranks
 from r1zero.prompts import TEMPLATES
 from r1zero.schema import CodeConfig, Config, CountdownConfig, EvalConfig, MathConfig, RewardConfig, TaskConfig
 from rewards.math_answer import Policy
@@ -46,7 +47,7 @@ LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vesp
 # Keys of GRPOConfig that change sampling in a way our rollouts do not know; better refused than passed over.
 UNSUPPORTED_TRAINER_KEYS = ("repetition_penalty",)
 
-ROLLOUT_BACKENDS = ("native", "transformers", "continuous")
+ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
 
 
 def check_trainer_keys(trainer: dict[str, Any]) -> None:
@@ -198,6 +199,7 @@ def check_rollout(config: Config) -> None:
     rollout, trainer = config.rollout, config.trainer
     if rollout.backend not in ROLLOUT_BACKENDS:
         raise ValueError(f"rollout.backend = {rollout.backend}: must be one of {', '.join(ROLLOUT_BACKENDS)}.")
+    check_vllm(config)
     if rollout.max_rows < 1:
         raise ValueError(f"rollout.max_rows = {rollout.max_rows}: must be at least 1.")
     kwargs = trainer.get("generation_kwargs") or {}
@@ -216,6 +218,50 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             "trainer.mask_truncated_completions = True with stop_strings: TRL takes every completion without an "
             "end-of-sequence token for truncated and would mask those that a stop string ended. Set one of the two."
+        )
+
+
+def check_vllm(config: Config) -> None:
+    """``vllm_*`` keys where they are used, with values that vLLM can start with."""
+    trainer = config.trainer
+    given = {key: value for key, value in trainer.items() if key.startswith("vllm_")}
+    if config.rollout.backend != "vllm":
+        if given:
+            key, value = next(iter(given.items()))
+            raise ValueError(f"trainer.{key} = {value} with rollout = {config.rollout.backend}: set rollout=vllm.")
+        return
+    mode = trainer.get("vllm_mode", "colocate")
+    if mode not in ("colocate", "server"):
+        raise ValueError(f"trainer.vllm_mode = {mode}: must be colocate or server.")
+    share = trainer.get("vllm_gpu_memory_utilization", 0.3)
+    if not 0 < share <= 1:
+        raise ValueError(f"trainer.vllm_gpu_memory_utilization = {share}: must be in (0, 1].")
+    parallel = trainer.get("vllm_tensor_parallel_size", 1)
+    if mode == "colocate" and num_ranks(config) % parallel:
+        raise ValueError(
+            f"trainer.vllm_tensor_parallel_size = {parallel}: must divide the {num_ranks(config)} rank(s) of the run."
+        )
+    if trainer.get("use_cpu"):
+        raise ValueError("trainer.use_cpu = True with rollout = vllm: vLLM needs a GPU. Set rollout=native.")
+
+
+def check_peft(config: Config) -> None:
+    """A method that exists, and nothing that adapters cannot do."""
+    peft = config.peft
+    if peft.method not in ("none", "lora"):
+        raise ValueError(f"peft.method = {peft.method}: must be none or lora.")
+    if peft.rank < 1 or peft.alpha < 1:
+        raise ValueError(f"peft.rank = {peft.rank}, peft.alpha = {peft.alpha}: must be at least 1.")
+    if not 0 <= peft.dropout < 1:
+        raise ValueError(f"peft.dropout = {peft.dropout}: must be in [0, 1).")
+    if peft.method == "lora" and config.trainer.get("sync_ref_model"):
+        raise ValueError(
+            "trainer.sync_ref_model = True with peft = lora: the reference is the model without its adapter, which "
+            "cannot move. Set trainer.sync_ref_model=false, or peft=none."
+        )
+    if config.deepspeed and config.trainer.get("fp16"):
+        raise ValueError(
+            "trainer.fp16 = True with deepspeed: conf/deepspeed has no loss scaling. Set trainer.bf16=true."
         )
 
 
@@ -246,6 +292,24 @@ def check_checkpoints(config: Config) -> None:
     ):
         if value < 0:
             raise ValueError(f"{name} = {value}: must not be negative.")
+    if config.memory.check not in ("refuse", "warn", "off"):
+        raise ValueError(f"memory.check = {config.memory.check}: must be refuse, warn or off.")
+
+
+def check_rollouts_of_a_step(trainer: dict[str, Any]) -> None:
+    """A loss that is a mean over a step's tokens sees all of them at once.
+
+    TRL divides each rollout by its own tokens (grpo_trainer.py: ``num_items_in_batch``), so a step of several rollouts
+    would be a mean of means, in which the tokens of a short rollout weigh more.
+    """
+    per_rollout, steps = trainer.get("steps_per_generation"), trainer["gradient_accumulation_steps"]
+    loss = trainer.get("loss_type", "dapo")
+    if per_rollout and per_rollout < steps and loss in ("dapo", "cispo", "vespo"):
+        raise ValueError(
+            f"trainer.steps_per_generation = {per_rollout} with trainer.loss_type = {loss}: a step of "
+            f"{steps} micro-batches would hold several rollouts, and TRL divides each by its own number of tokens, not "
+            f"by the step's. Leave steps_per_generation out (= {steps}), or set trainer.loss_type=grpo or dr_grpo."
+        )
 
 
 def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
@@ -255,6 +319,7 @@ def check_batch(trainer: dict[str, Any], num_processes: int = 1) -> None:
         ValueError: Names the nearest values that work.
     """
     given = {"num_generations": 8, "per_device_train_batch_size": 8, "gradient_accumulation_steps": 1} | trainer
+    check_rollouts_of_a_step(given)
     num_generations: int = given["num_generations"]
     if num_generations < 2:
         raise ValueError(

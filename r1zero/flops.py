@@ -51,12 +51,17 @@ def model_flops(model: PreTrainedModel) -> ModelFlops:
     head = model.get_output_embeddings()
     if head is None:
         raise ValueError(f"{type(model).__name__} has no output embeddings: it does not predict tokens.")
-    linear = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, torch.nn.Linear))
+    linear = sum(count(layer.weight) for layer in model.modules() if isinstance(layer, torch.nn.Linear))
     config = model.config.get_text_config()
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     # Scores and the weighted sum: two products of head_size multiply-adds for each query head.
     per_pair = 2 * 2 * config.num_hidden_layers * config.num_attention_heads * head_size
-    return ModelFlops(2 * (linear - head.weight.numel()), 2 * head.weight.numel(), per_pair)
+    return ModelFlops(2 * (linear - count(head.weight)), 2 * count(head.weight), per_pair)
+
+
+def count(weight: torch.Tensor) -> int:
+    """Elements of the whole weight, of which ZeRO-3 leaves each rank a part."""
+    return getattr(weight, "ds_numel", weight.numel())
 
 
 def matmul_peak(device: torch.device, dtype: torch.dtype, repeats: int = 5) -> float:

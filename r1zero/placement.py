@@ -92,6 +92,13 @@ def join_process_group_of_one() -> None:
         os.environ |= rank_environment(0, 1, free_port())
 
 
+def connect_deepspeed() -> None:
+    """Let DeepSpeed use the process group that accelerate has made; loading a model under ZeRO-3 needs it already."""
+    import deepspeed
+
+    deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
+
+
 def shared_store() -> Store:
     """The store at ``MASTER_ADDR:MASTER_PORT``; the process group made later uses the same one."""
     store = next(iter(rendezvous("env://", timeout=RENDEZVOUS_TIMEOUT)))[0]

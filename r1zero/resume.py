@@ -45,7 +45,7 @@ def open_run(config: Config, run_dir: Path, overrides: list[str]) -> tuple[Confi
     own = [override for override in overrides if not override.lstrip("+~").startswith(NOT_PART_OF_A_RUN)]
     if own:
         refuse_differences(asdict(stored), asdict(new), place)
-    if run_dir.resolve() != place.resolve() and not any(run_dir.iterdir()):
+    if run_dir.is_dir() and not any(run_dir.iterdir()):
         run_dir.rmdir()  # Hydra made it for a new run
     launched = any(override.startswith("launch.") for override in overrides)
     return replace(stored, launch=new.launch if launched else stored.launch), place

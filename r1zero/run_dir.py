@@ -23,7 +23,9 @@ from r1zero.schema import (
     GymConfig,
     LaunchConfig,
     MathConfig,
+    MemoryConfig,
     ModelConfig,
+    PeftConfig,
     RewardConfig,
     RolloutConfig,
     TaskConfig,
@@ -33,12 +35,14 @@ from r1zero.schema import (
 # The parts of a config that have one class each.
 PARTS: dict[str, type] = {
     "model": ModelConfig,
+    "peft": PeftConfig,
     "reward": RewardConfig,
     "rollout": RolloutConfig,
     "eval": EvalConfig,
     "launch": LaunchConfig,
     "checkpoints": CheckpointsConfig,
     "guard": GuardConfig,
+    "memory": MemoryConfig,
     "tracker": TrackerConfig,
 }
 

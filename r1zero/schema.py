@@ -135,6 +135,8 @@ class ModelConfig:
         dtype: Type of the trained weights. An AdamW step at lr 1e-6 is below the resolution of bfloat16 weights, so
             keep float32 (with ``trainer.bf16=true`` for speed) unless DeepSpeed holds float32 master weights.
         attn_implementation: As in ``from_pretrained``; null lets transformers choose.
+        architecture: The keys of the model's ``config.json`` that give its size, for ``r1zero.memory``; empty reads the
+            file.
     """
 
     name: str = MISSING
@@ -142,6 +144,23 @@ class ModelConfig:
     gguf_package: str | None = None
     dtype: str = "float32"
     attn_implementation: str | None = None
+    architecture: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class PeftConfig:
+    """Which weights are trained.
+
+    Attributes:
+        method: ``none`` for all of them, ``lora`` for adapters.
+        rank, alpha, dropout, target_modules: As in ``peft.LoraConfig`` (``r``, ``lora_alpha``, ...).
+    """
+
+    method: str = MISSING
+    rank: int = 32
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str = "all-linear"
 
 
 @dataclass
@@ -167,8 +186,8 @@ class RolloutConfig:
     """How completions are sampled.
 
     Attributes:
-        backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``) or ``continuous`` (the
-            library's continuous batching).
+        backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``), ``continuous`` (the
+            library's continuous batching) or ``vllm`` (TRL's, with the ``vllm_*`` keys of ``trainer``).
         max_rows: Most completions decoded at once, on each rank; others wait for a place. Bounds the memory of keys and
             values, in training and in evaluation.
     """
@@ -234,6 +253,21 @@ class GuardConfig:
 
 
 @dataclass
+class MemoryConfig:
+    """The estimate of ``r1zero.memory``, made before a run starts.
+
+    Attributes:
+        check: ``refuse`` a run that cannot fit, ``warn``, or ``off``.
+        device_gb: Memory of each rank's device in 1e9 bytes; null for what this machine has.
+        prompt_tokens: Longest prompt to count with.
+    """
+
+    check: str = "refuse"
+    device_gb: float | None = None
+    prompt_tokens: int = 256
+
+
+@dataclass
 class TrackerConfig:
     """Where metrics go besides ``metrics.jsonl``.
 
@@ -257,7 +291,7 @@ class Config:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
         resume: A run directory to go on with, or ``auto``, see ``r1zero.resume``.
-        task, model, reward, rollout, eval, launch, checkpoints, guard, tracker: See their classes.
+        task, model, peft, reward, rollout, eval, launch, checkpoints, guard, memory, tracker: See their classes.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
@@ -267,12 +301,14 @@ class Config:
     resume: str | None = None
     task: TaskConfig = MISSING
     model: ModelConfig = MISSING
+    peft: PeftConfig = MISSING
     reward: RewardConfig = MISSING
     rollout: RolloutConfig = MISSING
     eval: EvalConfig = field(default_factory=EvalConfig)
     launch: LaunchConfig = field(default_factory=LaunchConfig)
     checkpoints: CheckpointsConfig = field(default_factory=CheckpointsConfig)
     guard: GuardConfig = field(default_factory=GuardConfig)
+    memory: MemoryConfig = field(default_factory=MemoryConfig)
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)

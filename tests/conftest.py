@@ -11,6 +11,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from r1zero.config import register_schema, resolve
 from r1zero.nano.tokenizer import build_tokenizer
+from r1zero.placement import connect_deepspeed
 from r1zero.schema import Config
 from r1zero.tasks import Judge, Task
 from r1zero.tracking import Tracker
@@ -18,6 +19,15 @@ from r1zero.trainer import R1ZeroTrainer, grpo_config
 from rewards import Outcome, Verdict
 
 torch.set_num_threads(2)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Models this small gain nothing from a second thread, and wait long for it on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def compose_config(*overrides: str) -> Config:
@@ -73,14 +83,18 @@ def first_number_judge(text: str, row: Any) -> Verdict:
 
 def build_trainer(
     cls: type,
-    model: LlamaForCausalLM,
+    model: LlamaForCausalLM | Callable[[], LlamaForCausalLM],
     run_dir: Path,
     judge: Judge = first_number_judge,
     last_step: int = -1,
     overrides: Sequence[str] = (),
+    rows: list[dict[str, Any]] | None = None,
     **trainer: Any,
 ) -> R1ZeroTrainer:
-    """A trainer on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys. ``last_step`` is a resumed run's."""
+    """A trainer, by default on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys.
+
+    ``last_step`` is a resumed run's; a ``model`` to be called is loaded when DeepSpeed's config is known, as in a run.
+    """
     keys = {
         "num_generations": 4,
         "per_device_train_batch_size": 8,
@@ -89,14 +103,22 @@ def build_trainer(
         "max_steps": 1,
         "learning_rate": 1e-2,
         "eval_strategy": "no",
+        "save_strategy": "no",
     } | trainer
     config = compose_config("tracker=none", *overrides, *(f"++trainer.{key}={value}" for key, value in keys.items()))
-    rows = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)]
+    rows = rows or [
+        {"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)
+    ]
     task = Task("toy", rows, rows, {"toy": judge}, "toy")
     config.reward.weights = {"toy": 1.0}
     run_dir.mkdir(parents=True, exist_ok=last_step >= 0)
     tracker = Tracker(config, run_dir, 1, last_step)
-    return cls(config, grpo_config(config, run_dir), task, model, build_tokenizer(), run_dir, tracker)
+    args = grpo_config(config, run_dir)
+    if config.deepspeed:
+        connect_deepspeed()
+    if not isinstance(model, LlamaForCausalLM):
+        model = model()
+    return cls(config, args, task, model, build_tokenizer(), run_dir, tracker)
 
 
 @pytest.fixture
