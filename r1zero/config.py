@@ -18,6 +18,7 @@ from r1zero.config_checks import (
     check_checkpoints,
     check_eval,
     check_launch,
+    check_peft,
     check_reward,
     check_rollout,
     check_task,
@@ -40,6 +41,7 @@ from r1zero.schema import (
     MathConfig,
     MemoryConfig,
     ModelConfig,
+    PeftConfig,
     RewardConfig,
     RolloutConfig,
     TrackerConfig,
@@ -62,6 +64,7 @@ def register_schema() -> None:
     reward = OmegaConf.structured(RewardConfig)
     OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
     store.store(group="schema", name="reward", node=reward)
+    store.store(group="schema", name="peft", node=PeftConfig)
     store.store(group="schema", name="rollout", node=RolloutConfig)
     store.store(group="schema", name="tracker", node=TrackerConfig)
 
@@ -82,6 +85,7 @@ def resolve(composed: DictConfig) -> Config:
     check_reward(config.reward)
     check_launch(config)
     check_checkpoints(config)
+    check_peft(config)
     check_batch(config.trainer, num_ranks(config))
     check_rollout(config)
     check_alarms(config.alarms)
@@ -99,6 +103,7 @@ def explain(error: Exception) -> str:
     parts = {
         "task": CountdownConfig,
         "model": ModelConfig,
+        "peft": PeftConfig,
         "reward": RewardConfig,
         "rollout": RolloutConfig,
         "eval": EvalConfig,

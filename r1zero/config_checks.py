@@ -9,6 +9,7 @@ from typing import Any, get_args, get_type_hints
 import torch
 from trl import GRPOConfig
 
+from r1zero.placement import num_ranks
 from r1zero.prompts import TEMPLATES
 from r1zero.schema import (
     AlarmConfig,
@@ -57,7 +58,7 @@ LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vesp
 # Keys of GRPOConfig that change sampling in a way our rollouts do not know; better refused than passed over.
 UNSUPPORTED_TRAINER_KEYS = ("repetition_penalty",)
 
-ROLLOUT_BACKENDS = ("native", "transformers", "continuous")
+ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
 
 
 def check_trainer_keys(trainer: dict[str, Any]) -> None:
@@ -209,6 +210,7 @@ def check_rollout(config: Config) -> None:
     rollout, trainer = config.rollout, config.trainer
     if rollout.backend not in ROLLOUT_BACKENDS:
         raise ValueError(f"rollout.backend = {rollout.backend}: must be one of {', '.join(ROLLOUT_BACKENDS)}.")
+    check_vllm(config)
     if rollout.max_rows < 1:
         raise ValueError(f"rollout.max_rows = {rollout.max_rows}: must be at least 1.")
     kwargs = trainer.get("generation_kwargs") or {}
@@ -227,6 +229,50 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             "trainer.mask_truncated_completions = True with stop_strings: TRL takes every completion without an "
             "end-of-sequence token for truncated and would mask those that a stop string ended. Set one of the two."
+        )
+
+
+def check_vllm(config: Config) -> None:
+    """``vllm_*`` keys where they are used, with values that vLLM can start with."""
+    trainer = config.trainer
+    given = {key: value for key, value in trainer.items() if key.startswith("vllm_")}
+    if config.rollout.backend != "vllm":
+        if given:
+            key, value = next(iter(given.items()))
+            raise ValueError(f"trainer.{key} = {value} with rollout = {config.rollout.backend}: set rollout=vllm.")
+        return
+    mode = trainer.get("vllm_mode", "colocate")
+    if mode not in ("colocate", "server"):
+        raise ValueError(f"trainer.vllm_mode = {mode}: must be colocate or server.")
+    share = trainer.get("vllm_gpu_memory_utilization", 0.3)
+    if not 0 < share <= 1:
+        raise ValueError(f"trainer.vllm_gpu_memory_utilization = {share}: must be in (0, 1].")
+    parallel = trainer.get("vllm_tensor_parallel_size", 1)
+    if mode == "colocate" and num_ranks(config) % parallel:
+        raise ValueError(
+            f"trainer.vllm_tensor_parallel_size = {parallel}: must divide the {num_ranks(config)} rank(s) of the run."
+        )
+    if trainer.get("use_cpu"):
+        raise ValueError("trainer.use_cpu = True with rollout = vllm: vLLM needs a GPU. Set rollout=native.")
+
+
+def check_peft(config: Config) -> None:
+    """A method that exists, and nothing that adapters cannot do."""
+    peft = config.peft
+    if peft.method not in ("none", "lora"):
+        raise ValueError(f"peft.method = {peft.method}: must be none or lora.")
+    if peft.rank < 1 or peft.alpha < 1:
+        raise ValueError(f"peft.rank = {peft.rank}, peft.alpha = {peft.alpha}: must be at least 1.")
+    if not 0 <= peft.dropout < 1:
+        raise ValueError(f"peft.dropout = {peft.dropout}: must be in [0, 1).")
+    if peft.method == "lora" and config.trainer.get("sync_ref_model"):
+        raise ValueError(
+            "trainer.sync_ref_model = True with peft = lora: the reference is the model without its adapter, which "
+            "cannot move. Set trainer.sync_ref_model=false, or peft=none."
+        )
+    if config.deepspeed and config.trainer.get("fp16"):
+        raise ValueError(
+            "trainer.fp16 = True with deepspeed: conf/deepspeed has no loss scaling. Set trainer.bf16=true."
         )
 
 

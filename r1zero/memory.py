@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from r1zero.config import register_schema, resolve
+from r1zero.lora import lora_config
 from r1zero.models import find
 from r1zero.placement import num_ranks
 from r1zero.schema import Config
@@ -59,19 +60,31 @@ def model_shape(config: Config) -> Shape:
     architecture = load_architecture(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(architecture)
+    largest = max(weight.numel() for weight in model.parameters())
     parameters = sum(weight.numel() for weight in model.parameters())
     heads, hidden = architecture.num_attention_heads, architecture.hidden_size
     kv_heads = getattr(architecture, "num_key_value_heads", None) or heads
     return Shape(
         parameters=parameters,
-        trained=parameters,
-        largest_layer=max(weight.numel() for weight in model.parameters()),
+        trained=trained_parameters(config, model),
+        largest_layer=largest,
         layers=architecture.num_hidden_layers,
         hidden=hidden,
         intermediate=architecture.intermediate_size,
         kv_width=kv_heads * (getattr(architecture, "head_dim", None) or hidden // heads),
         vocab=architecture.vocab_size,
     )
+
+
+def trained_parameters(config: Config, model: torch.nn.Module) -> int:
+    """All parameters, or those of the LoRA adapters."""
+    adapter = lora_config(config)
+    if adapter is not None:
+        from peft import get_peft_model
+
+        with torch.device("meta"):
+            model = get_peft_model(model, adapter)
+    return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
 
 
 def load_architecture(config: Config) -> PretrainedConfig:
@@ -102,7 +115,8 @@ def estimate(config: Config, shape: Shape, ranks: int) -> dict[str, float]:
         "gradients": shape.trained * stored / (ranks if stage >= 2 else 1),
         # AdamW keeps two moments. Under ZeRO they are float32 and so is a copy of the weights.
         "optimizer": shape.trained * (12 if stage else 2 * stored) / sharded,
-        "reference": weights if trainer.get("beta", 0.0) else 0.0,
+        # With LoRA the reference is the model without its adapters.
+        "reference": weights if trainer.get("beta", 0.0) and config.peft.method == "none" else 0.0,
     }
     if "offload_optimizer" in zero:
         parts["gradients"] = parts["optimizer"] = 0.0

@@ -11,6 +11,7 @@ COMPLETION_COLUMNS = (
     "old_per_token_logps",
     "ref_per_token_logps",
     "sampling_per_token_logps",
+    "importance_sampling_ratio",  # of vLLM; one column at sequence level
 )
 PROMPT_COLUMNS = ("prompt_ids", "prompt_mask")
 

@@ -182,12 +182,12 @@ class ResumableTrainer(GRPOTrainer):
         self._save_checkpoint(self.model_wrapped, None)
         return True
 
-    def save_final(self) -> None:
-        """Save the weights alone to ``checkpoints/final``, whole or not at all."""
+    def save_final(self, name: str) -> None:
+        """Save the weights that are trained to ``checkpoints/NAME``, whole or not at all."""
         folder = Path(cast(str, self.args.output_dir))
-        self.save_model(str(folder / PARTIAL / "final"))
+        self.save_model(str(folder / PARTIAL / name))
         if self.args.should_save:
-            seal(folder / PARTIAL / "final", folder / "final", {"step": self.state.global_step})
+            seal(folder / PARTIAL / name, folder / name, {"step": self.state.global_step})
             clear_partial(folder)
 
     # ---- Resuming ----

@@ -25,6 +25,7 @@ from r1zero.schema import (
     MathConfig,
     MemoryConfig,
     ModelConfig,
+    PeftConfig,
     RewardConfig,
     RolloutConfig,
     TaskConfig,
@@ -34,6 +35,7 @@ from r1zero.schema import (
 # The parts of a config that have one class each.
 PARTS: dict[str, type] = {
     "model": ModelConfig,
+    "peft": PeftConfig,
     "reward": RewardConfig,
     "rollout": RolloutConfig,
     "eval": EvalConfig,

@@ -148,6 +148,22 @@ class ModelConfig:
 
 
 @dataclass
+class PeftConfig:
+    """Which weights are trained.
+
+    Attributes:
+        method: ``none`` for all of them, ``lora`` for adapters.
+        rank, alpha, dropout, target_modules: As in ``peft.LoraConfig`` (``r``, ``lora_alpha``, ...).
+    """
+
+    method: str = MISSING
+    rank: int = 32
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str = "all-linear"
+
+
+@dataclass
 class RewardConfig:
     """How verdicts become a reward.
 
@@ -170,8 +186,8 @@ class RolloutConfig:
     """How completions are sampled.
 
     Attributes:
-        backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``) or ``continuous`` (the
-            library's continuous batching).
+        backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``), ``continuous`` (the
+            library's continuous batching) or ``vllm`` (TRL's, with the ``vllm_*`` keys of ``trainer``).
         max_rows: Most completions decoded at once, on each rank; others wait for a place. Bounds the memory of keys and
             values, in training and in evaluation.
     """
@@ -310,7 +326,8 @@ class Config:
         seed: Seed of the run: data order and sampling.
         run_name: Label for reports and W&B.
         resume: A run directory to go on with, or ``auto``, see ``r1zero.resume``.
-        task, model, reward, rollout, eval, launch, checkpoints, guard, memory, alarms, tracker: See their classes.
+        task, model, peft, reward, rollout, eval: See their classes.
+        launch, checkpoints, guard, memory, alarms, tracker: See theirs.
         trainer: Keys of TRL's ``GRPOConfig``.
         deepspeed: A DeepSpeed config; empty for none.
     """
@@ -320,6 +337,7 @@ class Config:
     resume: str | None = None
     task: TaskConfig = MISSING
     model: ModelConfig = MISSING
+    peft: PeftConfig = MISSING
     reward: RewardConfig = MISSING
     rollout: RolloutConfig = MISSING
     eval: EvalConfig = field(default_factory=EvalConfig)

@@ -10,6 +10,7 @@ import hashlib
 import logging
 import math
 import re
+import shlex
 import signal
 import sys
 import uuid
@@ -69,7 +70,7 @@ class SweepCallback(Callback):
         params = OmegaConf.to_container(config.hydra.sweeper).get("params") or {}  # type: ignore[union-attr]
         swept = swept_choices([*(f"{key}={value}" for key, value in params.items()), *overrides])
         found = {
-            "command": " ".join(["python -m r1zero.train", *sys.argv[1:]]),
+            "command": f"python -m r1zero.train {shlex.join(sys.argv[1:])}",
             "overrides": overrides,
             "params": params,
             "swept": list(swept),
@@ -119,17 +120,21 @@ def run_job(composed: DictConfig) -> float:
         if not free:
             log.warning("Job %s is being run by another process: left to it.", hydra_config.job.num)
             return -math.inf
+        job = job_record(sweep_dir, job_dir, overrides)
         if not is_finished(job_dir):
-            train_job(composed, sweep_dir, job_dir, overrides)
+            train_job(composed, sweep_dir, job_dir, job, overrides)
+        elif (settings := read_json(job_dir / JOB)["settings"]) != job["settings"]:
+            # A search that is given again, and proposes something else than it did.
+            log.error("Job %s finished with %s, not %s: its result is left out.", job["num"], settings, job["settings"])
+            return -math.inf
     write_sweep_report(sweep_dir)
     sweep = load_sweep(sweep_dir)
     log.info("%s", sweep.progress_line(job_dir.name))
     return objective(load_run(job_dir)) if is_finished(job_dir) else -math.inf
 
 
-def train_job(composed: DictConfig, sweep_dir: Path, job_dir: Path, overrides: list[str]) -> None:
+def train_job(composed: DictConfig, sweep_dir: Path, job_dir: Path, job: dict[str, Any], overrides: list[str]) -> None:
     """Train the job that ``composed`` describes and note in its directory how that went."""
-    job = job_record(sweep_dir, job_dir, overrides)
     write_json(job | {"status": "running"}, job_dir / JOB)
     parallel = int(HydraConfig.get().launcher.get("n_jobs", 1))
     try:
@@ -174,7 +179,7 @@ def in_sweep(config: Config, sweep_dir: Path, job_dir: Path, job: dict[str, Any]
 
 def reason(log_file: Path, start: int, exit_code: int) -> str:
     """Why a job failed: the last error in what it printed since byte ``start``, shortened."""
-    text = log_file.read_bytes()[start:].decode(errors="replace")
+    text = log_file.read_bytes()[start:].decode(errors="replace") if log_file.is_file() else ""
     errors = re.findall(r"^(?:error: .*|\w*(?:Error|Exception|Interrupt)\b.*)$", text, re.MULTILINE)
     if exit_code == 128 + signal.SIGKILL:
         errors.append("killed by SIGKILL, as the kernel does when memory runs out")

@@ -20,6 +20,7 @@ from r1zero.run_data import Run, load_run, number
 
 SWEEP, JOB, LOCK = "sweep.json", "job.json", "job.lock"
 SEED = "seed"
+MAX_RIVALS = 5  # that the best setting is compared with
 # Columns of a job's row, from its last evaluation.
 MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "greedy_accuracy", "mean_length", "truncated")
 
@@ -202,11 +203,13 @@ def sentences(settings: Sequence[Setting]) -> list[str]:
     found = [f"Best: {best.name}, accuracy {best.mean:.3f} over {len(best.accuracy)} seed(s)."]
     if len(known) == 1:
         return [*found, "It is the only setting that has finished jobs."]
-    rivals = {"the second best": known[1]}
-    first = next(setting for setting in settings if setting.accuracy)
-    if first not in (best, known[1]):
-        rivals["the first setting"] = first
-    found += [difference(best, rival, label) for label, rival in rivals.items()]
+    if max(len(setting.accuracy) for setting in known) < 2:
+        found.append(
+            "Every setting ran once, so whether a difference is more than seed noise cannot be told. Sweep over seeds: "
+            "seed=0,1,2."
+        )
+    else:
+        found += [difference(best, rival) for rival in known[1 : MAX_RIVALS + 1]]
     if len(known) > 2:
         found.append(
             f"The best of {len(known)} settings was picked by these same numbers, which flatters it: run it again with "
@@ -215,12 +218,12 @@ def sentences(settings: Sequence[Setting]) -> list[str]:
     return found
 
 
-def difference(best: Setting, other: Setting, label: str) -> str:
+def difference(best: Setting, other: Setting) -> str:
     """Whether ``best`` beats ``other`` by more than seed noise: a paired t-test over the seeds that both have."""
     seeds = [seed for seed in best.accuracy if seed in other.accuracy]
     if len(seeds) < 2:
         return (
-            f"Against {label} ({other.name}, {other.mean:.3f}): {len(seeds)} seed(s) in common, so whether the "
+            f"Against {other.name} ({other.mean:.3f}): {len(seeds)} seed(s) in common, so whether the "
             "difference is more than seed noise cannot be told. Sweep over seeds: seed=0,1,2."
         )
     pairs = [other.accuracy[seed] for seed in seeds], [best.accuracy[seed] for seed in seeds]
@@ -228,4 +231,4 @@ def difference(best: Setting, other: Setting, label: str) -> str:
     spread = f"{100 * low:+.1f} to {100 * high:+.1f}"
     size = f"{100 * mean:+.1f} points ({spread}), paired t-test over {len(seeds)} seeds, p = {p:.3f}"
     answer = "more than seed noise" if p < 0.05 else "not more than seed noise would give"
-    return f"Against {label} ({other.name}, {other.mean:.3f}) the difference is {answer}: {size}."
+    return f"Against {other.name} ({other.mean:.3f}) the difference is {answer}: {size}."

@@ -103,7 +103,7 @@ def learning_figure(sweep: Sweep, settings: Sequence[Setting]) -> Figure | None:
 def grid(count: int) -> tuple[Figure, list[Axes]]:
     """A figure with ``count`` panels, two in a row."""
     columns, rows = min(count, 2), (count + 1) // 2
-    figure = Figure(figsize=(7.5, 3.0 * rows + 0.3), dpi=160, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
+    figure = Figure(figsize=(6.2, 2.7 * rows + 0.3), dpi=160, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
     panels = [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)

@@ -6,6 +6,7 @@ in them, so that a sweep that was killed and continued has the same files as one
 
 import base64
 import io
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -90,13 +91,13 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
     best = best_of(settings)
     if best is None:
         return None
-    words = sweep.command.split()
+    words = shlex.split(sweep.command)
     fixed = [
         word for word in words[3:] if not word.startswith(("-", "hydra")) and word.partition("=")[0] not in sweep.swept
     ]
     used = [int(seed) for seed in sweep.jobs[SEED] if str(seed).isdigit()] if SEED in sweep.swept else []
     seed = [f"seed={max(used) + 1}"] if used else []
-    return " ".join([*words[:3], *fixed, *(f"{key}={value}" for key, value in best.values.items()), *seed])
+    return shlex.join([*words[:3], *fixed, *(f"{key}={value}" for key, value in best.values.items()), *seed])
 
 
 def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
@@ -113,7 +114,7 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
         ("Learning curves", "Held-out accuracy by step: the mean over seeds, and each seed, light.", learning_figure),
     ]
     drawn = [(title, text, png(draw(sweep, settings))) for title, text, draw in figures] if settings else []
-    shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir", "error"]
+    shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir"]
     jobs = sweep.jobs[shown].astype(object).where(sweep.jobs[shown].notna(), None)
     table, best = setting_rows(sweep, settings), best_of(settings)
     return environment.get_template("sweep.html").render(
@@ -128,6 +129,7 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
         table=table,
         figures=[(title, text, image) for title, text, image in drawn if image],
         columns=shown,
+        unfinished=unfinished(sweep),
         jobs=jobs.to_dict("records"),
     )
 

@@ -4,6 +4,7 @@
 """
 
 import errno
+import importlib.util
 import logging
 import os
 import signal
@@ -24,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from r1zero.checkpoints import check_checkpoint, last_checkpoint, step_of
 from r1zero.config import explain, register_schema, resolve
 from r1zero.launch import launch
+from r1zero.lora import export_merged, lora_config
 from r1zero.models import load_model, load_tokenizer
 from r1zero.placement import (
     announce_run_dir,
@@ -43,7 +45,7 @@ from r1zero.stopping import StopRequestedError
 from r1zero.sweep import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
 from r1zero.tracking import SilentTracker, Tracker
-from r1zero.trainer import R1ZeroTrainer, grpo_config
+from r1zero.trainer import R1ZeroTrainer, check_enough_prompts, grpo_config
 from rewards.code_tests import JudgeUnavailableError
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ def train(config: Config, run_dir: Path) -> int:
             connect_deepspeed()
         tokenizer = load_tokenizer(config.model)
         task = build_task(config, tokenizer)
+        check_enough_prompts(len(task.train), args)
+        check_extras(config)
         model = load_model(config.model)
     except ValueError as error:
         if rank() == 0:
@@ -131,8 +135,22 @@ def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
     if stopped_by:
         name = "Interrupted" if stopped_by == signal.SIGINT else "Terminated"
         trainer.tracker.note(f"{name} after step {trainer.state.global_step}: saving and reporting.")
-    trainer.save_final()
+    lora = trainer.config.peft.method == "lora"
+    trainer.save_final("adapter" if lora else "final")
+    if lora and trainer.accelerator.is_main_process:
+        export_merged(trainer.config, trainer.run_dir / "checkpoints", trainer.state.global_step)
     return stopped_by
+
+
+def check_extras(config: Config) -> None:
+    """Optional packages that the run needs are installed.
+
+    Raises:
+        ValueError: One is not.
+    """
+    if config.rollout.backend == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise ValueError("rollout = vllm: the package vllm is not installed. pip install '.[vllm]', or rollout=native.")
+    lora_config(config)
 
 
 def how_to_go_on(run_dir: Path) -> str:

@@ -21,6 +21,7 @@ from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.evaluation import evaluate_task, evaluation_sampling, wanted_k, write_completions
 from r1zero.kv_cache import has_plain_cache
+from r1zero.lora import lora_config
 from r1zero.micro_batches import regrouped, rows_that_move, trimmed, worth_sharing
 from r1zero.mismatch import LogprobDifference
 from r1zero.prompts import encode
@@ -46,7 +47,8 @@ MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")
 # TRL's metrics that are a mean over a micro-batch's tokens (at sequence level: rows) and zero on dropped rows.
 CLIP_METRICS = ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "cispo_clip_ratio")
 
-ROLLOUT_LOOPS = {"native": decode, "transformers": generate, "continuous": generate_continuously}
+# Under vLLM, evaluation decodes in process.
+ROLLOUT_LOOPS = {"native": decode, "vllm": decode, "transformers": generate, "continuous": generate_continuously}
 
 
 def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
@@ -67,10 +69,26 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         deepspeed=config.deepspeed or None,
         logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/resumable.py)
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
+        use_vllm=config.rollout.backend == "vllm",
         **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
         | config.trainer
         | ({"use_cpu": True} if gloo else {}),
     )
+
+
+def check_enough_prompts(num_prompts: int, args: GRPOConfig) -> None:
+    """A rollout takes distinct prompts, so there must be as many; TRL would train no step and say nothing.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    wanted = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
+    if num_prompts < wanted:
+        raise ValueError(
+            f"task.num_train: {num_prompts} prompts, and a rollout takes {wanted} (all ranks x "
+            "trainer.per_device_train_batch_size x gradient_accumulation_steps / num_generations). Set "
+            f"task.num_train={wanted} or more, or a smaller batch."
+        )
 
 
 class R1ZeroTrainer(ResumableTrainer):
@@ -107,7 +125,8 @@ class R1ZeroTrainer(ResumableTrainer):
             train_dataset=Dataset.from_list(task.train),
             eval_dataset=Dataset.from_list(task.test),
             processing_class=tokenizer,
-            rollout_func=rollout,
+            rollout_func=None if config.rollout.backend == "vllm" else rollout,
+            peft_config=lora_config(config),
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.start_keeping(config)
@@ -233,7 +252,8 @@ class R1ZeroTrainer(ResumableTrainer):
 
         The entropy covers every row all the same where the native rollout measures it; vespo's own metric would not.
         """
-        return self.can_regroup_rows() and self.beta == 0 and self.loop is decode and self.loss_type != "vespo"
+        measured = self.loop is decode and not self.use_vllm
+        return self.can_regroup_rows() and self.beta == 0 and measured and self.loss_type != "vespo"
 
     def can_share_prompts(self, model: Any) -> bool:
         """Whether rows of one prompt may compute it once: then a loss is two forward passes, which ranks would have to
@@ -358,8 +378,8 @@ class R1ZeroTrainer(ResumableTrainer):
 
 def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
     """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
-    if backend == "native" and not has_plain_cache(model):
-        log.warning("rollout=native has no loop for %s: using its own generate.", type(model).__name__)
+    if ROLLOUT_LOOPS[backend] is decode and not has_plain_cache(model):
+        log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
         return generate
     return ROLLOUT_LOOPS[backend]
 

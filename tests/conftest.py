@@ -21,6 +21,15 @@ from rewards import Outcome, Verdict
 torch.set_num_threads(2)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Models this small gain nothing from a second thread, and wait long for it on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def compose_config(*overrides: str) -> Config:
     """The resolved config of a command line."""
     register_schema()

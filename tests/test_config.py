@@ -32,11 +32,12 @@ def test_every_experiment_composes_and_trl_accepts_its_keys(experiment: str, tmp
     )
 
 
-@pytest.mark.parametrize("group", ["task", "model", "reward", "trainer", "rollout", "deepspeed", "tracker"])
+@pytest.mark.parametrize("group", ["task", "model", "peft", "reward", "trainer", "rollout", "deepspeed", "tracker"])
 def test_every_choice_of_every_group_composes(group: str) -> None:
     for path in (CONF / group).glob("*.yaml"):
         rows = ["task.num_train=8"] if group == "task" else []  # sets for evaluation have none, and say so
-        compose_config(f"{group}={path.stem}", *rows, *(() if group == "trainer" else CPU[:2]))
+        cpu = () if group == "trainer" or path.stem == "vllm" else CPU[:2]
+        compose_config(f"{group}={path.stem}", *rows, *cpu)
 
 
 def test_the_default_is_the_embedded_model_on_countdown(tmp_path: Path) -> None:
@@ -84,10 +85,16 @@ def test_the_deepspeed_group_reaches_trl() -> None:
         ("trainer.per_device_train_batch_size=0", "must be at least 1"),
         ("trainer.temperature=0", "trainer.temperature = 0: must be above 0"),
         ("trainer.loss_type=foo", "must be one of grpo, dapo"),
-        ("trainer.resume_from_checkpoint=x", "resuming is not built yet"),
+        ("trainer.resume_from_checkpoint=x", "set resume instead"),
         ("trainer.repetition_penalty=1.1", "rollouts do not support it yet"),
         ("rollout.backend=fast", "must be one of native, transformers"),
         ("rollout.max_rows=0", "rollout.max_rows = 0"),
+        ("trainer.vllm_mode=server", "with rollout = native: set rollout=vllm"),
+        ("peft.method=dora", "must be none or lora"),
+        ("peft.rank=0", "must be at least 1"),
+        ("memory.check=maybe", "must be refuse, warn or off"),
+        ("checkpoints.keep_last=0", "save_strategy=no writes none"),
+        ("trainer.save_total_limit=3", "set checkpoints.keep_last"),
         ("launch.num_processes=0", "launch.num_processes = 0: must be at least 1"),
         ("trainer.generation_kwargs={num_beams:2}", "generation_kwargs.num_beams: rollouts know stop_strings alone"),
         ("trainer.generation_kwargs={stop_strings:x}", "must be a list of strings"),

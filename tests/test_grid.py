@@ -1,8 +1,8 @@
 """The weights do not depend on how a batch is dealt to ranks, sharded, or split.
 
 Tolerance: 2e-6 on weights that move by more than 5e-3. float32 sums taken in another order differ in the last bit of
-gradients up to 10, 1e-6, of which SGD at 0.03 keeps 3e-8 a step, and the next steps carry that on. Adam would divide the
-noise by itself where a gradient is zero but for it.
+gradients up to 10, 1e-6, of which SGD at 0.03 keeps 3e-8 a step, and the next steps carry that on. Adam would divide
+the noise by itself where a gradient is zero but for it.
 """
 
 import itertools
@@ -19,18 +19,19 @@ from conftest import build_tiny_model, compose_config
 
 from r1zero.placement import free_port, rank_environment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent
 TOLERANCE = 2e-6
 LOSSES = ("dapo", "grpo", "dr_grpo")
 BETAS = ("0", "0.1")
 
 
-def on_ranks(ranks: int, folder: Path, cells: list[str]) -> dict[str, Any]:
-    """The cells, computed by so many processes."""
+def run_ranks(ranks: int, script: list[str]) -> None:
+    """Run the script as so many ranks."""
     port = free_port()
     processes = [
         subprocess.Popen(
-            [sys.executable, str(ROOT / "tests" / "grid.py"), str(folder), *cells],
+            [sys.executable, *script],
             env=os.environ | rank_environment(rank, ranks, port) | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
@@ -40,6 +41,11 @@ def on_ranks(ranks: int, folder: Path, cells: list[str]) -> dict[str, Any]:
     ]
     errors = [process.communicate()[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * ranks, "\n".join(error[-2000:] for error in errors)
+
+
+def on_ranks(ranks: int, folder: Path, cells: list[str]) -> dict[str, Any]:
+    """The cells, computed by so many processes."""
+    run_ranks(ranks, [str(ROOT / "tests" / "grid.py"), str(folder), *cells])
     return {name: torch.load(folder / f"{name}.pt") for name in cells}
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 ROOT = Path(__file__).parent.parent
 SMALL = [
-    *("task.num_test=8", "task.num_train=6", "trainer.num_generations=4", "trainer.per_device_train_batch_size=8"),
+    *("task.num_test=8", "task.num_train=12", "trainer.num_generations=4", "trainer.per_device_train_batch_size=8"),
     *("trainer.gradient_accumulation_steps=2", "trainer.max_completion_length=24", "trainer.eval_steps=4"),
     *("trainer.max_steps=12", "trainer.save_steps=1", "trainer.num_iterations=2", "tracker=none", "resume=auto"),
 ]

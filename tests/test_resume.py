@@ -6,7 +6,6 @@ import math
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +23,7 @@ from r1zero.train import fit
 from r1zero.trainer import R1ZeroTrainer
 from rewards import Outcome, Verdict
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small gain nothing from a second thread, and wait long for it on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 STEPS = 5
 # Every step saved. The 4 prompts make 2 steps an epoch, so the order of later epochs matters.

@@ -69,7 +69,8 @@ class Stand:
 @pytest.fixture
 def stand(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> Stand:
     stand = Stand()
-    monkeypatch.setattr(sweep_report, "png", lambda figure: "")  # drawn once, in test_the_page_has_its_figures
+    for figure in ("accuracy_figure", "behaviour_figure", "learning_figure"):
+        monkeypatch.setattr(sweep_report, figure, lambda found, settings: None)  # test_the_page_has_its_figures draws
     monkeypatch.setattr(sweep, "launch", stand)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     for name in ("TRL_EXPERIMENTAL_SILENCE", "DS_ACCELERATOR"):
@@ -204,6 +205,19 @@ def test_under_torchrun_no_rank_starts_the_sweep(stand: Stand, monkeypatch: pyte
     with pytest.raises(SystemExit, match="starts the processes of its jobs itself"):
         run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
     assert not stand.calls
+
+
+def test_a_result_of_other_settings_is_not_taken_for_this_job(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
+    job = tmp_path / "s" / "1" / "job.json"
+    job.write_text(job.read_text().replace('"seed": "1"', '"seed": "7"'))
+    found: list[float] = []
+    monkeypatch.setattr(train, "run_job", lambda composed: found.append(sweep.run_job(composed)) or found[-1])
+    run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
+    assert found == [0.4, float("-inf")]
+    assert len(stand.calls) == 2
 
 
 def test_the_same_command_finds_its_sweep_again() -> None:

@@ -1,0 +1,84 @@
+"""LoRA: the same gradient with less work, exact resume, and an export that is the adapter merged."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from canned import LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
+from conftest import build_tiny_model, build_trainer, compose_config
+from transformers import AutoModelForCausalLM
+
+from r1zero.checkpoints import last_checkpoint
+from r1zero.lora import export_merged
+from r1zero.memory import estimate, model_shape
+from r1zero.trainer import R1ZeroTrainer
+
+peft = pytest.importorskip("peft", reason="optional: pip install '.[lora]'")
+pytestmark = pytest.mark.usefixtures("one_thread")
+LORA = ["peft=lora", "peft.rank=4"]
+
+
+def build(cls: type, tmp_path: Path, name: str, last_step: int = -1, **keys: object) -> R1ZeroTrainer:
+    torch.manual_seed(0)  # adapters start at random
+    model = build_tiny_model(tmp_path / "tiny")
+    torch.manual_seed(1)
+    trainer = build_trainer(cls, model, tmp_path / name, last_step=last_step, overrides=LORA, **SGD | keys)
+    can_completions(trainer, RIGHT, LENGTHS)
+    return trainer
+
+
+def adapter(trainer: R1ZeroTrainer) -> dict[str, torch.Tensor]:
+    return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad}
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+def test_dropped_rows_do_not_change_the_adapter(beta: float, tmp_path: Path) -> None:
+    weights = []
+    for cls in (PaddedTrainer, R1ZeroTrainer):
+        trainer = build(cls, tmp_path, cls.__name__, max_steps=2, beta=beta)
+        assert trainer.can_drop_rows() == (beta == 0)
+        start = adapter(trainer)
+        trainer.train()
+        trainer.tracker.finish()
+        weights.append(adapter(trainer))
+    assert max(float((weights[0][name] - start[name]).abs().max()) for name in start) > 1e-3
+    for name, weight in weights[0].items():
+        assert "lora" in name
+        torch.testing.assert_close(weights[1][name], weight, atol=2e-6, rtol=0)
+
+
+def test_an_adapter_resumes_exactly_and_is_exported_merged(tmp_path: Path) -> None:
+    keys = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "optim": "adamw_torch"}
+    whole = build(R1ZeroTrainer, tmp_path, "run", **keys)
+    whole.train()
+    whole.save_final("adapter")
+    whole.tracker.finish()
+    checkpoint = next((tmp_path / "run" / "checkpoints").glob("checkpoint-2"))
+    assert (checkpoint / "adapter_model.safetensors").exists()
+    assert not (checkpoint / "model.safetensors").exists()
+    resumed = build(R1ZeroTrainer, tmp_path, "run", last_step=2, **keys)
+    resumed.train(resume_from_checkpoint=str(checkpoint))
+    resumed.tracker.finish()
+    for name, weight in adapter(whole).items():
+        assert torch.equal(weight, adapter(resumed)[name]), name
+    assert last_checkpoint(tmp_path / "run" / "checkpoints") is not None
+
+    config = compose_config(*LORA, f"model.path={tmp_path / 'tiny'}")
+    export_merged(config, tmp_path / "run" / "checkpoints", 4)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "run" / "checkpoints" / "final").eval()
+    ids = torch.arange(30, 40)[None]
+    whole.model.eval()
+    torch.testing.assert_close(merged(ids).logits, whole.model(ids).logits, atol=1e-4, rtol=0)
+    with whole.model.disable_adapter():
+        assert (whole.model(ids).logits - merged(ids).logits).abs().max() > 1e-3
+
+
+def test_the_preflight_counts_adapters(tmp_path: Path) -> None:
+    """A rank-4 adapter on a (out, in) weight has 4 x (out + in) parameters."""
+    build_tiny_model(tmp_path / "tiny")
+    config = compose_config(*LORA, f"model.path={tmp_path / 'tiny'}")
+    shape = model_shape(config)
+    # Per layer: q and o 32 x 32, k and v 16 x 32, gate and up 48 x 32, down 32 x 48.
+    per_layer = 4 * (2 * (32 + 32) + 2 * (16 + 32) + 3 * (48 + 32))
+    assert shape.trained == 2 * per_layer
+    assert estimate(config, shape, 1)["optimizer"] == shape.trained * 8

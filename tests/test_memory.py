@@ -1,0 +1,86 @@
+"""The pre-flight against what ranks hold, and what it tells those whose run cannot fit."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import compose_config
+from test_grid import run_ranks
+
+from r1zero.memory import capacity, check_memory, estimate, model_shape, peak, remedies, rollout
+
+ROOT = Path(__file__).parent.parent
+STAGES = ["none", "zero1", "zero2", "zero3"]
+
+
+def assert_estimates_hold(ranks: int, stages: list[str], folder: Path) -> None:
+    run_ranks(ranks, [str(ROOT / "tests" / "held.py"), str(folder), *stages])
+    for rank in range(ranks):
+        held = json.loads((folder / f"rank{rank}.json").read_text())
+        for stage in stages:
+            config = compose_config(f"deepspeed={stage}")
+            expected = estimate(config, model_shape(config), ranks)
+            for part, bytes_held in held[stage].items():
+                assert bytes_held == pytest.approx(expected[part], rel=0.1), (ranks, rank, stage, part)
+
+
+def test_two_ranks_hold_what_is_estimated(tmp_path: Path) -> None:
+    assert_estimates_hold(2, ["zero2"], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_ranks_hold_what_is_estimated(ranks: int, tmp_path: Path) -> None:
+    assert_estimates_hold(ranks, STAGES, tmp_path)
+
+
+def test_the_3b_run_by_hand() -> None:
+    """3,085,938,688 parameters on 2 ranks, ZeRO-2, bf16: 2 bytes of weights; (2 of gradient + 12 of optimizer) / 2."""
+    config = compose_config("+experiment=tinyzero_3b")
+    shape = model_shape(config)
+    assert shape.parameters == 3_085_938_688  # as published: 3.09 B
+    parts = estimate(config, shape, 2)
+    assert parts["weights"] == 2 * shape.parameters
+    assert parts["gradients"] == shape.parameters
+    assert parts["optimizer"] == 6 * shape.parameters
+    # 36 layers, keys and values of 2 heads x 128, 256 rows of 256 + 1024 tokens and 512 columns of room, bfloat16.
+    assert rollout(config, shape, 2)["cache"] == 36 * 2 * 256 * 256 * (256 + 1024 + 512) * 2
+
+
+def test_a_run_that_cannot_fit_is_refused_and_told_what_would_fit() -> None:
+    overrides = ("+experiment=tinyzero_3b", "memory.device_gb=40", "launch.num_processes=1")
+    config = compose_config(*overrides)
+    with pytest.raises(
+        ValueError, match=r"needs \d+.\d GB on each rank and has 40.0 GB. Would fit: .*memory.check=warn"
+    ):
+        check_memory(config)
+    assert "warning: the run needs" in check_memory(compose_config(*overrides, "memory.check=warn"))
+    shape = model_shape(config)
+    found = remedies(config, shape, 1, 40e9)
+    assert found
+    for remedy in found:  # what it says is true
+        changed = compose_config(*overrides, *(f"++{one}" if "trainer." in one else one for one in remedy.split()))
+        assert peak(changed, shape, 1) <= 40e9, remedy
+
+
+def test_what_nothing_can_fit_is_told_so() -> None:
+    with pytest.raises(ValueError, match="Nothing short of more ranks or a smaller model helps"):
+        check_memory(compose_config("+experiment=math_qwen2_5_7b", "memory.device_gb=4"))
+
+
+def test_the_default_run_fits_a_laptop() -> None:
+    config = compose_config()
+    limit = capacity(config, 1)
+    assert limit is not None and peak(config, model_shape(config), 1) < 2e9
+    assert "fits" in check_memory(config)
+
+
+def test_the_command_needs_neither_gpu_nor_weights(tmp_path: Path) -> None:
+    arguments = ["+experiment=tinyzero_3b", "launch.num_processes=2", f"hydra.run.dir={tmp_path}"]
+    result = subprocess.run(
+        [sys.executable, "-m", "r1zero.memory", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stderr[-2000:]
+    assert "3.09 B parameters, 2 rank(s), ZeRO stage 2" in result.stdout
