@@ -206,6 +206,8 @@ class Sandbox:
         if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
             return worker
         self._retire(workers.pop(everything, None))
+        if self.closed:
+            raise WorkerDiedError("this Sandbox was closed meanwhile")
         fresh = Worker(self.level, self.python, self.directory, everything)
         fresh.confinement = self.confinement
         workers[everything] = fresh

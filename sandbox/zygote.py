@@ -1,4 +1,4 @@
-"""The worker: a process with the standard library and NumPy loaded that forks once for each program.
+"""The worker: a process with the modules loaded that programs import, which forks once for each program.
 
 It is exec'ed with a clean environment and one socket, so nothing of the trainer's is in its memory, and it never reads
 a program's text, input or expected output: those are descriptors that it hands on. When the socket closes, because the

@@ -147,8 +147,9 @@ class CodeJudge:
             stop_early=score == "all",
         )
         self.ledger.record(report)
-        if report.status == "accepted" and truth["numbers"] and not consists_of(code, truth["numbers"]):
-            return Verdict(0.0, Outcome.WRONG, f"does not use each of {list(truth['numbers'])} once")
+        numbers = truth.get("numbers")
+        if report.status == "accepted" and numbers and not consists_of(code, numbers):
+            return Verdict(0.0, Outcome.WRONG, f"does not use each of {list(numbers)} once")
         return verdict(report, score)
 
 
