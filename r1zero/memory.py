@@ -7,6 +7,7 @@ are counted for a decoder of attention and gated MLPs. The CUDA context, NCCL an
 """
 
 import copy
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from r1zero.models import find
 from r1zero.placement import num_ranks
 from r1zero.schema import Config
 
+log = logging.getLogger(__name__)
+
 GB = 1e9
 # CUDA context 0.5 GB, NCCL buffers and fragmentation: what nvidia-smi shows beyond tensors in runs of this size.
 OVERHEAD = 2 * GB
@@ -29,6 +32,10 @@ OVERHEAD = 2 * GB
 HEAD_TILE = 4096 * 8192
 # Copies of the logits (R, V) that a decode step holds in float32: logits, log-probabilities, probabilities, their sum.
 LOGIT_COPIES = 4
+
+
+class UnknownShapeError(ValueError):
+    """The model's size cannot be told without loading it."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +62,15 @@ def model_shape(config: Config) -> Shape:
     """The model's shape, from ``model.architecture`` or its ``config.json``.
 
     Raises:
-        ValueError: Neither is there.
+        UnknownShapeError: Neither is there, or it is no decoder of the usual kind.
     """
     architecture = load_architecture(config)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(architecture)
     largest = max(weight.numel() for weight in model.parameters())
     parameters = sum(weight.numel() for weight in model.parameters())
+    if not hasattr(architecture, "intermediate_size") or not hasattr(architecture, "num_attention_heads"):
+        raise UnknownShapeError(f"{config.model.name}: {architecture.model_type} is no decoder that is known here.")
     heads, hidden = architecture.num_attention_heads, architecture.hidden_size
     kv_heads = getattr(architecture, "num_key_value_heads", None) or heads
     return Shape(
@@ -94,7 +103,7 @@ def load_architecture(config: Config) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(find(config.model))
     except (OSError, ValueError) as error:
-        raise ValueError(
+        raise UnknownShapeError(
             f"model.path = {config.model.path}: its config.json is not on this machine, so its size is not known. Set "
             "model.architecture={model_type:...,hidden_size:...,...} (the keys of config.json), or memory.check=off."
         ) from error
@@ -304,6 +313,20 @@ def check_memory(config: Config) -> str:
     if config.memory.check == "refuse":
         raise ValueError(f"{message} (memory.check=warn goes on all the same.)\n{text}")
     return f"{text}\n  warning: {message}"
+
+
+def preflight(config: Config) -> None:
+    """Log the table of a run that is about to start, as ``memory.check`` says.
+
+    Raises:
+        ValueError: The run cannot fit.
+    """
+    if config.memory.check == "off":
+        return
+    try:
+        log.info("Memory: %s", check_memory(config))
+    except UnknownShapeError as error:
+        log.warning("Memory is not checked: %s", error)
 
 
 @hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")

@@ -207,7 +207,9 @@ class ResumableTrainer(GRPOTrainer):
             for _ in range(epochs):
                 torch.randperm(self.sampler.num_samples, generator=self.sampler.generator)
         path = Path(checkpoint) / f"run_state_{self.accelerator.process_index}.pt"
-        state = RunState(**torch.load(path, map_location=self.accelerator.device, weights_only=True))
+        device = self.accelerator.device
+        place = device if device.type != "cpu" else "cpu"  # of several ranks it is cpu:0, which torch.load refuses
+        state = RunState(**torch.load(path, map_location=place, weights_only=True))
         self._step, self._buffered_inputs = state.micro_step, state.buffered
         self.last_evaluated, self.skipped_steps = state.last_evaluated, state.skipped_steps
         self.accuracy = read_facts(Path(checkpoint)).get("accuracy")

@@ -26,6 +26,7 @@ from r1zero.checkpoints import check_checkpoint, last_checkpoint, step_of
 from r1zero.config import explain, register_schema, resolve
 from r1zero.launch import launch
 from r1zero.lora import export_merged, lora_config
+from r1zero.memory import preflight
 from r1zero.models import load_model, load_tokenizer
 from r1zero.placement import (
     announce_run_dir,
@@ -88,6 +89,7 @@ def train(config: Config, run_dir: Path) -> int:
         task = build_task(config, tokenizer)
         check_enough_prompts(len(task.train), args)
         check_extras(config)
+        preflight(config)
         model = load_model(config.model)
     except ValueError as error:
         if rank() == 0:

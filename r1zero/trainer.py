@@ -306,14 +306,21 @@ class R1ZeroTrainer(ResumableTrainer):
         if "row_share" not in inputs:
             return loss
         logged = self._metrics["train"]
+        share = self.share_of_all_ranks(inputs)
         for name in CLIP_METRICS:
             if name in logged:
-                logged[name][-1] *= inputs[
-                    "row_share" if self.importance_sampling_level == "sequence" else "token_share"
-                ]
+                logged[name][-1] *= share
         if "clip_ratio/low_min" in logged:
             logged["clip_ratio/low_min"][-1] = 0.0  # of a dropped row
         return loss * inputs["row_share"] if self.loss_type in MEAN_OVER_ROWS else loss
+
+    def share_of_all_ranks(self, inputs: Any) -> float:
+        """What turns TRL's mean over what all ranks kept of a micro-batch into the mean over what they had."""
+        if self.importance_sampling_level == "sequence":
+            return inputs["row_share"]  # all ranks keep as many
+        kept = inputs["completion_mask"].sum().float()
+        totals = self.accelerator.reduce(torch.stack([kept, kept / inputs["token_share"]]), reduction="sum")
+        return float(totals[0] / totals[1])
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.

@@ -21,6 +21,8 @@ LENGTHS = [3, 12, 5, 7, 9, 4, 3, 11, 6, 12, 3, 8, 10, 4, 5, 3]
 # Four groups of four: mixed, mixed, all right, all wrong. The last two have advantage zero and are dropped; with two
 # ranks, those are all that the second has.
 RIGHT = [True, False, False, True, True, False, True, True, True, True, True, True, False, False, False, False]
+# Each rank of two drops one of its two groups, of another length than the other rank's.
+ONE_GROUP_EACH = [*RIGHT[:4], *[True] * 4, *[False] * 4, *RIGHT[4:8]]
 # Plain SGD without clipping: Adam would blow up the rounding of gradients that are zero but for it, and clipping
 # would hide a gradient of the wrong size.
 SGD = {"optim": "sgd", "learning_rate": 0.03, "max_grad_norm": 1e6, "lr_scheduler_type": "constant"}
@@ -61,11 +63,12 @@ def can_completions(trainer: R1ZeroTrainer, right: list[bool | None], lengths: l
 def main() -> None:
     """Train both on all ranks; rank 0 writes weights and metrics."""
     folder, overrides = Path(sys.argv[1]), dict(pair.split("=") for pair in sys.argv[2:])
+    right = ONE_GROUP_EACH if overrides.pop("drop", "") == "one_group_each" else RIGHT
     mine = folder / os.environ["RANK"]
     models = [build_tiny_model(mine / "tiny") for _ in range(2)]  # once there is a process group, only rank 0 can save
     for name, cls, model in zip(("trl", "ours"), (PaddedTrainer, R1ZeroTrainer), models, strict=True):
         trainer = build_trainer(cls, model, mine / name, **{"max_steps": 2, "use_cpu": True, **SGD, **overrides})
-        can_completions(trainer, RIGHT, LENGTHS)
+        can_completions(trainer, right, LENGTHS)
         trainer.train()
         if trainer.accelerator.is_main_process:
             metrics = [row for row in trainer.state.log_history if "loss" in row]

@@ -97,6 +97,20 @@ def test_the_whole_grid(ranks: int, tmp_path: Path) -> None:
     assert_agree(on_ranks(ranks, tmp_path, cells), tmp_path / "reference")
 
 
+@pytest.mark.slow
+def test_clip_metrics_of_two_ranks_cover_the_dropped_rows(tmp_path: Path) -> None:
+    """The ranks drop groups of different lengths; the mean over all tokens is TRL's on the same two ranks."""
+    keys = ["gradient_accumulation_steps=1", "per_device_train_batch_size=8", "steps_per_generation=1", "max_steps=3"]
+    keys += ["num_iterations=3", "epsilon=0.01", "drop=one_group_each"]
+    run_ranks(2, [str(ROOT / "tests" / "canned.py"), str(tmp_path), *keys])
+    theirs, ours = (torch.load(tmp_path / f"{name}.pt")["metrics"] for name in ("trl", "ours"))
+    assert 0 < theirs[2]["clip_ratio/region_mean"] < 1
+    for one, other in zip(theirs, ours, strict=True):
+        for name in one:
+            if name.startswith("clip_ratio/"):
+                assert other[name] == pytest.approx(one[name], abs=1e-6), name
+
+
 def test_after_a_sync_the_reference_is_the_policy(tmp_path: Path) -> None:
     """R1-Zero resets its reference every 400 steps; here after 2 of 3, so the KL of the third is zero again."""
     build_tiny_model(tmp_path / "tiny")

@@ -26,10 +26,6 @@ def assert_estimates_hold(ranks: int, stages: list[str], folder: Path) -> None:
                 assert bytes_held == pytest.approx(expected[part], rel=0.1), (ranks, rank, stage, part)
 
 
-def test_two_ranks_hold_what_is_estimated(tmp_path: Path) -> None:
-    assert_estimates_hold(2, ["zero2"], tmp_path)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_hold_what_is_estimated(ranks: int, tmp_path: Path) -> None:
