@@ -47,7 +47,7 @@ def with_sweep_dir(argv: list[str]) -> list[str]:
     """The command line with a sweep directory that the same command finds again, if it starts a sweep and names none.
 
     >>> with_sweep_dir(["train", "-m", "seed=0,1"])[-1]
-    'hydra.sweep.dir=sweeps/seed-2e6dc26c'
+    'hydra.sweep.dir=sweeps/seed-05f7f191'
     """
     if not {"-m", "--multirun"} & set(argv) or any(argument.startswith("hydra.sweep.dir=") for argument in argv):
         return argv
