@@ -47,7 +47,7 @@ def with_sweep_dir(argv: list[str]) -> list[str]:
     """The command line with a sweep directory that the same command finds again, if it starts a sweep and names none.
 
     >>> with_sweep_dir(["train", "-m", "seed=0,1"])[-1]
-    'hydra.sweep.dir=sweeps/seed-2e6dc26c'
+    'hydra.sweep.dir=sweeps/seed-05f7f191'
     """
     if not {"-m", "--multirun"} & set(argv) or any(argument.startswith("hydra.sweep.dir=") for argument in argv):
         return argv
@@ -118,9 +118,9 @@ def run_job(composed: DictConfig) -> float:
     overrides = list(hydra_config.overrides.task)
     with sole_worker(job_dir) as free:
         if not free:
-            log.warning("Job %s is being run by another process: left to it.", hydra_config.job.num)
+            log.warning("Job %d is being run by another process: left to it.", hydra_config.job.num)
             return -math.inf
-        job = job_record(sweep_dir, job_dir, overrides)
+        job = job_record(sweep_dir, job_dir, hydra_config.job.num, overrides)
         if not is_finished(job_dir):
             train_job(composed, sweep_dir, job_dir, job, overrides)
         elif (settings := read_json(job_dir / JOB)["settings"]) != job["settings"]:
@@ -129,7 +129,7 @@ def run_job(composed: DictConfig) -> float:
             return -math.inf
     write_sweep_report(sweep_dir)
     sweep = load_sweep(sweep_dir)
-    log.info("%s", sweep.progress_line(job_dir.name))
+    log.info("%s", sweep.progress_line(job["num"]))
     return objective(load_run(job_dir)) if is_finished(job_dir) else -math.inf
 
 
@@ -157,13 +157,13 @@ def train_job(composed: DictConfig, sweep_dir: Path, job_dir: Path, job: dict[st
     write_json(job | ended, job_dir / JOB)
 
 
-def job_record(sweep_dir: Path, job_dir: Path, overrides: Sequence[str]) -> dict[str, Any]:
+def job_record(sweep_dir: Path, job_dir: Path, num: int, overrides: Sequence[str]) -> dict[str, Any]:
     """What a job is: its number, its values of the swept keys, and the W&B run that it is, also when it goes on."""
     swept = read_json(sweep_dir / SWEEP)["swept"]
-    values = dict(override.partition("=")[::2] for override in overrides)
+    values = dict(override.lstrip("+").partition("=")[::2] for override in overrides)
     before = read_json(job_dir / JOB) if (job_dir / JOB).is_file() and holds_run(job_dir) else {}
     return {
-        "num": int(job_dir.name),
+        "num": num,
         "settings": {key: values[key] for key in swept if key in values},
         "wandb_id": before.get("wandb_id") or uuid.uuid4().hex[:8],
     }

@@ -63,9 +63,9 @@ class Sweep:
         waiting = (self.num_jobs or 0) - len(self.jobs)
         return found | ({"waiting": waiting} if waiting > 0 else {})
 
-    def progress_line(self, job: str) -> str:
+    def progress_line(self, job: int) -> str:
         """One line for the terminal, when ``job`` has ended."""
-        row = self.jobs[self.jobs["job"] == int(job)].iloc[0]
+        row = self.jobs[self.jobs["job"] == job].iloc[0]
         values = " ".join(f"{key}={row[key]}" for key in self.swept) or "the only job"
         ended = f"accuracy {row['accuracy']:.3f}" if row["status"] == "finished" else f"{row['status']}: {row['error']}"
         counts = ", ".join(f"{count} {status}" for status, count in self.counts().items())

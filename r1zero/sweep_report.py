@@ -93,11 +93,20 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
         return None
     words = shlex.split(sweep.command)
     fixed = [
-        word for word in words[3:] if not word.startswith(("-", "hydra")) and word.partition("=")[0] not in sweep.swept
+        word
+        for word in words[3:]
+        if not word.startswith(("-", "hydra")) and word.lstrip("+").partition("=")[0] not in sweep.swept
     ]
     used = [int(seed) for seed in sweep.jobs[SEED] if str(seed).isdigit()] if SEED in sweep.swept else []
     seed = [f"seed={max(used) + 1}"] if used else []
-    return shlex.join([*words[:3], *fixed, *(f"{key}={value}" for key, value in best.values.items()), *seed])
+    return shlex.join(
+        [
+            *words[:3],
+            *fixed,
+            *(f"{'+' * (key == 'experiment')}{key}={value}" for key, value in best.values.items()),
+            *seed,
+        ]
+    )
 
 
 def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:

@@ -3,6 +3,7 @@
 Most tests put a stand-in for the training behind the real command; the last ones train, and are killed for real.
 """
 
+import fcntl
 import json
 import logging
 import math
@@ -205,6 +206,25 @@ def test_under_torchrun_no_rank_starts_the_sweep(stand: Stand, monkeypatch: pyte
     with pytest.raises(SystemExit, match="starts the processes of its jobs itself"):
         run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
     assert not stand.calls
+
+
+def test_a_job_that_another_process_runs_is_left_to_it(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "s" / "1").mkdir(parents=True)
+    with (tmp_path / "s" / "1" / "job.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run_sweep(monkeypatch, tmp_path / "s", "seed=0,1,2")
+    assert [name for name, _ in stand.calls] == ["0", "2"]
+
+
+def test_whole_experiments_can_be_swept(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run_sweep(monkeypatch, tmp_path / "s", "+experiment=sweep_reward_weights,arithmetic_nano", "seed=3")
+    assert [setting.name for setting in settings_of(load_sweep(tmp_path / "s"))] == [
+        "experiment=sweep_reward_weights",
+        "experiment=arithmetic_nano",
+    ]
+    assert "r1zero.train seed=3 tracker=none +experiment=" in sweep_report.write_sweep_report(tmp_path / "s")[0]
 
 
 def test_a_result_of_other_settings_is_not_taken_for_this_job(
