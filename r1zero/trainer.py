@@ -1,7 +1,7 @@
 """``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, held-out evaluation and records.
 
-The algorithm (advantages, losses, KL, clipping) is TRL's. What is overridden here either removes work without changing
-the gradient (``_prepare_inputs``; tests/test_trainer.py compares updated weights) or adds a record.
+The algorithm (advantages, losses, KL, clipping) is TRL's. Below this class, ``r1zero.lean`` removes work without
+changing the gradient and ``r1zero.resumable`` sees that nothing is lost; here come the rollouts and the records.
 """
 
 import logging
@@ -21,16 +21,14 @@ from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.evaluation import evaluate_task, evaluation_sampling, wanted_k, write_completions
 from r1zero.kv_cache import has_plain_cache
+from r1zero.lean import LeanTrainer
 from r1zero.lora import lora_config
-from r1zero.micro_batches import regrouped, rows_that_move, trimmed, worth_sharing
 from r1zero.mismatch import LogprobDifference
 from r1zero.prompts import encode
-from r1zero.resumable import ResumableTrainer
 from r1zero.reward_functions import EarlyVerdicts, reward_functions
 from r1zero.rollout import Completion, Sampling, decode
 from r1zero.rollout_transformers import generate, generate_continuously
 from r1zero.schema import Config
-from r1zero.shared_prompts import can_share_prompts, completion_logprobs
 from r1zero.step_metrics import observe
 from r1zero.step_profile import StepProfile, termination
 from r1zero.stop_strings import StopStrings
@@ -41,11 +39,6 @@ from r1zero.watch import Watch, observed_frame
 log = logging.getLogger(__name__)
 
 OnFinish = Callable[[int, Completion], None]
-
-# Loss types that divide by the rows of a micro-batch; dapo and cispo divide by the tokens of the whole batch.
-MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")
-# TRL's metrics that are a mean over a micro-batch's tokens (at sequence level: rows) and zero on dropped rows.
-CLIP_METRICS = ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "cispo_clip_ratio")
 
 # Under vLLM, evaluation decodes in process.
 ROLLOUT_LOOPS = {"native": decode, "vllm": decode, "transformers": generate, "continuous": generate_continuously}
@@ -91,7 +84,7 @@ def check_enough_prompts(num_prompts: int, args: GRPOConfig) -> None:
         )
 
 
-class R1ZeroTrainer(ResumableTrainer):
+class R1ZeroTrainer(LeanTrainer):
     """GRPO on a task, with held-out accuracy measured at step 0 and every ``trainer.eval_steps``.
 
     Args:
@@ -140,6 +133,7 @@ class R1ZeroTrainer(ResumableTrainer):
             min_p=args.min_p,
         )
         self.loop = choose_loop(config.rollout.backend, model)
+        self.rollout_measures_entropy = self.loop is decode and config.rollout.backend != "vllm"
         stop_strings = cast(dict, args.generation_kwargs or {}).get("stop_strings")
         if stop_strings and self.loop is not decode:
             raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
@@ -215,112 +209,11 @@ class R1ZeroTrainer(ResumableTrainer):
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
         return metrics
 
-    def _prepare_inputs(self, generation_batch: Any) -> Any:
-        """Micro-batches that are cheap to compute, trimmed, without rows that cannot move the policy.
-
-        Removes the work on padding and on groups whose completions all earned the same. Rows only change places within
-        one optimizer step, and only where the gradient does not depend on the partition.
-        """
-        before = self._buffered_inputs
-        inputs = super()._prepare_inputs(generation_batch)
-        if self.model.training and self._buffered_inputs is not before:
-            window = min(self.args.gradient_accumulation_steps, self.args.steps_per_generation)
-            num_rows = sum(len(batch["advantages"]) for batch in self._buffered_inputs)
-            if not self.can_regroup_rows():
-                self._buffered_inputs = [trimmed(batch) for batch in self._buffered_inputs]
-            else:
-                rows = self.rows_to_keep(window) if self.can_drop_rows() else None
-                self._buffered_inputs = regrouped(
-                    self._buffered_inputs, window, rows, self.can_share_prompts(self.model)
-                )
-            self.profile.skipped_rows += num_rows - sum(len(batch["advantages"]) for batch in self._buffered_inputs)
-            inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
-        if self.model.training:
-            self.profile.add_micro_batch(inputs)
-        return inputs
-
-    def can_regroup_rows(self) -> bool:
-        """Whether the loss of an optimizer step is the same however its rows are split into micro-batches.
-
-        bnpo, the entropy bonus, the entropy quantile and the router's loss are means over one micro-batch.
-        """
-        over_micro_batch = self.loss_type == "bnpo" or self._entropy_bonus_enabled or self.aux_loss_enabled
-        return not over_micro_batch and self.top_entropy_quantile == 1.0
-
-    def can_drop_rows(self) -> bool:
-        """Whether a row of advantage zero adds nothing to the gradient, and every metric can do without it.
-
-        The entropy covers every row all the same where the native rollout measures it; vespo's own metric would not.
-        """
-        measured = self.loop is decode and not self.use_vllm
-        return self.can_regroup_rows() and self.beta == 0 and measured and self.loss_type != "vespo"
-
-    def can_share_prompts(self, model: Any) -> bool:
-        """Whether rows of one prompt may compute it once: then a loss is two forward passes, which ranks would have to
-        agree on, and DeepSpeed counts."""
-        alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
-        return alone and can_share_prompts(self.accelerator.unwrap_model(model))
-
-    def _get_per_token_logps_and_entropies(
-        self,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        compute_aux_loss: bool = False,
-        **media: Any,
-    ) -> Any:
-        """TRL's log-probs (B, T), entropies and router loss; a prompt is computed once for all its completions.
-
-        The log-probs are kept for ``mismatch``.
-        """
-        prompt = input_ids.size(1) - logits_to_keep
-        size = batch_size or len(input_ids)
-        parts = list(zip(input_ids.split(size), attention_mask.split(size), strict=True))
-        worth_it = all(worth_sharing(ids[:, :prompt], logits_to_keep) for ids, _ in parts)
-        if worth_it and not compute_aux_loss and self.can_share_prompts(model):
-            with self.accelerator.autocast():
-                outputs = [completion_logprobs(model, ids, mask, prompt) for ids, mask in parts]
-            entropies = torch.cat([output.entropy for output in outputs]) if compute_entropy else None
-            result = torch.cat([output.log_probs for output in outputs]), entropies, None
-        else:
-            given = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **media}
-            result = super()._get_per_token_logps_and_entropies(
-                model, input_ids, attention_mask, logits_to_keep, batch_size, **given
-            )
-        self.train_logprobs = result[0].detach()
-        return result
-
-    def rows_to_keep(self, window: int) -> list[int]:
-        """For each optimizer step, the rows to compute: as many on all ranks, since TRL gathers a value for each."""
-        batches = cast(list[dict[str, Any]], self._buffered_inputs)
-        mine = torch.tensor([rows_that_move(batches, window)], device=self.accelerator.device)
-        return self.accelerator.gather(mine).amax(dim=0).tolist()
-
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
-        """TRL's loss and metrics; the dropped rows still count in every mean."""
+        """The loss; the training forward's log-probs are compared with the rollout's."""
         loss = super()._compute_loss(model, inputs)
         self.mismatch.add(inputs, self.train_logprobs)
-        if "row_share" not in inputs:
-            return loss
-        logged = self._metrics["train"]
-        share = self.share_of_all_ranks(inputs)
-        for name in CLIP_METRICS:
-            if name in logged:
-                logged[name][-1] *= share
-        if "clip_ratio/low_min" in logged:
-            logged["clip_ratio/low_min"][-1] = 0.0  # of a dropped row
-        return loss * inputs["row_share"] if self.loss_type in MEAN_OVER_ROWS else loss
-
-    def share_of_all_ranks(self, inputs: Any) -> float:
-        """What turns TRL's mean over what all ranks kept of a micro-batch into the mean over what they had."""
-        if self.importance_sampling_level == "sequence":
-            return inputs["row_share"]  # all ranks keep as many
-        kept = inputs["completion_mask"].sum().float()
-        totals = self.accelerator.reduce(torch.stack([kept, kept / inputs["token_share"]]), reduction="sum")
-        return float(totals[0] / totals[1])
+        return loss
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
