@@ -73,7 +73,7 @@ def comparison_charts(runs: Sequence[Run]) -> list[Chart]:
     charts = [Chart("Held-out accuracy", held_out, "Shaded: 95% interval.", percent=True)]
     for title, key, share in CURVES:
         lines = [Line(name, color, points(run.rows, key), smooth=True) for name, run, color in named]
-        charts.append(Chart(title, lines, percent=share))
+        charts.append(Chart(title, [line for line in lines if line.points], percent=share))
     return [chart for chart in charts if any(value for line in chart.lines for _, value in line.points)]
 
 

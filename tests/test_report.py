@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 
 import matplotlib
@@ -336,3 +337,19 @@ def test_directory_without_metrics_says_what_was_looked_for(run_dir: Path, capsy
     error = capsys.readouterr().err
     assert f"looked for {outputs / 'metrics.jsonl'}" in error
     assert f"Did you mean {run_dir}?" in error
+
+
+def test_runs_are_compared_on_common_axes(run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other)
+    write_metrics(other, [row | {"alarm/truncation": 1.0} for row in finished_rows()[:5]])
+    out = tmp_path / "pages" / "both.html"
+    report.main([str(run_dir), str(other), "--out", str(out)])
+    header, first, second, last = capsys.readouterr().out.splitlines()
+    assert header.split()[:4] == ["run", "task", "steps", "first"]
+    assert first.split()[2:6] == ["(run)", "countdown", "8", "20.0%"] and "70.0%" in first  # both are named tiny <test>
+    assert second.split()[2:6] == ["(other)", "countdown", "4", "20.0%"] and "truncation" in second
+    assert last == str(out)
+    html = out.read_text()
+    assert "tiny &lt;test&gt; (other)" in html and "<script" not in html and "Held-out accuracy" in html
+    assert (other / "report.html").is_file() and (run_dir / "report.html").is_file()
