@@ -58,10 +58,15 @@ def rank() -> int:
     return int(os.environ.get("RANK", "0"))
 
 
+def num_ranks_outside() -> int:
+    """Processes that a launcher outside has started for this run."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def num_ranks(config: Config) -> int:
     """Processes of the run: what the launcher outside says, else ``launch.num_processes``, else every visible GPU."""
     if placed_from_outside():
-        return int(os.environ["WORLD_SIZE"])
+        return num_ranks_outside()
     if config.launch.num_processes is not None:
         return config.launch.num_processes
     return 1 if config.trainer.get("use_cpu") else max(1, torch.cuda.device_count())
@@ -107,7 +112,7 @@ def shared_store() -> Store:
 
 def announce_run_dir(run_dir: Path) -> None:
     """On rank 0 of a launcher outside: tell the other ranks which run directory is theirs."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if num_ranks_outside() > 1:
         shared_store().set("run_dir", str(run_dir.absolute()))
 
 

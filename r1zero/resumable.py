@@ -18,7 +18,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedType, broadcast_object_list
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
@@ -138,7 +138,7 @@ class ResumableTrainer(GRPOTrainer):
                 seal(partial, folder / name, self.facts())
                 rotate(folder, self.config.checkpoints.keep_last, self.config.checkpoints.keep_best)
                 clear_partial(folder)
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        except Exception as error:  # a full disk is a RuntimeError to torch and a SafetensorError to safetensors
             clear_partial(folder)
             raise CheckpointError(f"{folder / name} could not be written ({error}).") from error
         finally:
@@ -245,6 +245,8 @@ class ResumableTrainer(GRPOTrainer):
 
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         """transformers' end of a step: also where several ranks stop, and where a new best is saved."""
+        if self.stopped_by:
+            return  # transformers ends the epoch after the step that stopped has ended
         self.step_end = (self.run_state(), Randomness.now())
         if self.skipped_in_a_row:
             self.control.should_save = False  # the weights that led here may not be good ones
@@ -260,13 +262,15 @@ class ResumableTrainer(GRPOTrainer):
 
     def save_if_best(self, accuracy: float) -> None:
         """Have this step saved when its held-out ``accuracy`` belongs to the best so far."""
-        self.accuracy = accuracy
+        self.accuracy = accuracy if math.isfinite(accuracy) else None
         keep = self.config.checkpoints.keep_best
         if not keep or self.state.global_step == 0 or self.args.save_strategy == SaveStrategy.NO:
             return
         found = whole_checkpoints(Path(cast(str, self.args.output_dir)))
         rivals = [read_facts(path)["accuracy"] for path in best(found, keep)]
-        self.control.should_save |= len(rivals) < keep or accuracy > min(rivals)
+        among_best = [len(rivals) < keep or accuracy > min(rivals)]
+        broadcast_object_list(among_best)  # a shared disk may show other ranks another moment
+        self.control.should_save |= self.accuracy is not None and among_best[0]
 
     # ---- Guarding ----
 

@@ -34,6 +34,7 @@ from r1zero.placement import (
     connect_deepspeed,
     join_process_group_of_one,
     num_ranks,
+    num_ranks_outside,
     placed_from_outside,
     rank,
 )
@@ -58,6 +59,10 @@ def run(composed: DictConfig) -> float | None:
     if hydra_config.mode is RunMode.MULTIRUN:
         return run_job(composed)
     try:
+        if placed_from_outside() and hydra_config.mode == RunMode.MULTIRUN and num_ranks_outside() > 1:
+            raise ValueError(
+                "-m under torchrun or srun: ranks cannot tell the jobs apart. Let this command start them."
+            )
         config = resolve(composed)
         config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
     except ValueError as error:
@@ -80,6 +85,8 @@ def train(config: Config, run_dir: Path) -> int:
     last_step = step_of(checkpoint) if checkpoint else -1
     try:
         check_checkpoint(checkpoint, config)
+        check_extras(config)
+        preflight(config)  # before DeepSpeed's config is known: under ZeRO-3 every model that is built is sharded
         if config.deepspeed:
             join_process_group_of_one()
         args = grpo_config(config, run_dir)
@@ -88,8 +95,6 @@ def train(config: Config, run_dir: Path) -> int:
         tokenizer = load_tokenizer(config.model)
         task = build_task(config, tokenizer)
         check_enough_prompts(len(task.train), args)
-        check_extras(config)
-        preflight(config)
         model = load_model(config.model)
     except ValueError as error:
         if rank() == 0:

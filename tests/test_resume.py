@@ -114,7 +114,7 @@ def train_and_resume(tmp_path: Path, cut_off: R1ZeroTrainer, **keys: Any) -> tup
     return outcome(run_dir, trainer)
 
 
-@pytest.mark.parametrize("call", [2, 3, 7, 8, 11])
+@pytest.mark.parametrize("call", [2, 3, 6, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 5, 8, 11))])
 def test_a_signal_at_any_moment_saves_the_last_finished_step(call: int, tmp_path: Path) -> None:
     """An evaluation calls the sampler twice, a rollout once: 1 2 | 3, 4, 5 6 (step 2 evaluated) | 7, 8, 9 10 | 11."""
     keys = {"save_steps": 100}
@@ -140,6 +140,28 @@ def test_a_signal_at_any_moment_saves_the_last_finished_step(call: int, tmp_path
     assert (step_of(checkpoint) if checkpoint else 0) == trainer.state.global_step
     if checkpoint is None:
         shutil.rmtree(tmp_path / "cut")
+    assert_same(train_and_resume(tmp_path, trainer, **keys), expected)
+
+
+@pytest.mark.parametrize("step", [2, 3])
+def test_a_stop_at_a_steps_end_keeps_the_evaluation_that_was_due(step: int, tmp_path: Path) -> None:
+    """How several ranks stop. Step 2 has an evaluation due, and ends an epoch."""
+    keys = {"save_steps": 100}
+    whole = build(tmp_path, tmp_path / "whole", **keys)
+    whole.train()
+    expected = outcome(tmp_path / "whole", whole)
+    trainer = build(tmp_path, tmp_path / "cut", **keys)
+    trainer.stoppable_at_once = False
+    inner = trainer._compute_loss
+
+    def compute_loss(*args: Any) -> torch.Tensor:
+        if trainer.state.global_step + 1 == step:
+            trainer.stop_signal.receive(signal.SIGTERM, None)
+        return inner(*args)
+
+    trainer._compute_loss = compute_loss  # type: ignore[method-assign]
+    trainer.train()
+    assert (trainer.stopped_by, trainer.state.global_step) == (signal.SIGTERM, step)
     assert_same(train_and_resume(tmp_path, trainer, **keys), expected)
 
 
