@@ -79,13 +79,21 @@ def evaluation(run: Run, step: int) -> pd.DataFrame:
     return pd.read_parquet(files_by_step(run.directory, "eval")[step][0]).fillna({"detail": ""})
 
 
+def first_samples(run: Run, step: int) -> pd.DataFrame:
+    """A completion a problem, the first of its samples, by index and prompt."""
+    frame = evaluation(run, step).assign(step=step)
+    if "sample" in frame:
+        frame = frame[frame["sample"] == 0]
+    return frame.set_index(["index", "prompt"]).sort_index()
+
+
 def example_groups(run: Run) -> tuple[list[int], list[ExampleGroup]]:
     """The steps whose completions are compared, and the first problems of each fate; empty without any."""
     evaluated = evaluated_steps(run)
     if not evaluated:
         return [], []
     steps = spread(evaluated, MAX_SNAPSHOTS)
-    frames = [evaluation(run, step).assign(step=step).set_index(["index", "prompt"]).sort_index() for step in steps]
+    frames = [first_samples(run, step) for step in steps]
     common = frames[0].index
     for frame in frames[1:]:
         common = common.intersection(frame.index)

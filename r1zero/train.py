@@ -34,7 +34,6 @@ from r1zero.placement import (
     connect_deepspeed,
     join_process_group_of_one,
     num_ranks,
-    num_ranks_outside,
     placed_from_outside,
     rank,
 )
@@ -59,10 +58,6 @@ def run(composed: DictConfig) -> float | None:
     if hydra_config.mode is RunMode.MULTIRUN:
         return run_job(composed)
     try:
-        if placed_from_outside() and hydra_config.mode == RunMode.MULTIRUN and num_ranks_outside() > 1:
-            raise ValueError(
-                "-m under torchrun or srun: ranks cannot tell the jobs apart. Let this command start them."
-            )
         config = resolve(composed)
         config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
     except ValueError as error:

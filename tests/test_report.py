@@ -190,6 +190,17 @@ def test_an_example_shows_the_same_problem_at_both_steps(run_dir: Path) -> None:
     assert "cut off" not in after and "detail" not in after  # a correct completion has a null detail
 
 
+def test_of_several_samples_an_example_shows_the_first(run_dir: Path) -> None:
+    before = page_of(run_dir)
+    for path in (run_dir / "completions").glob("eval_*.parquet"):
+        table = pd.read_parquet(path)
+        second = table.assign(sample=1, outcome="WRONG", completion="the second sample")
+        pd.concat([second, table.assign(sample=0)]).to_parquet(path)
+    html = page_of(run_dir)
+    assert "the second sample" not in html[html.index("<article") : html.rindex("</article>")]
+    assert shown_problems(html, "Became correct: 6 of 10") == shown_problems(before, "Became correct: 6 of 10")
+
+
 def test_examples_skip_problems_whose_prompt_changed(run_dir: Path) -> None:
     path = run_dir / "completions" / "eval_00008.parquet"
     table = pd.read_parquet(path)
