@@ -29,17 +29,12 @@ from r1zero.config_checks import (
 )
 from r1zero.placement import num_ranks
 from r1zero.schema import (
-    AlarmConfig,
-    CheckpointsConfig,
+    PARTS,
     CodeConfig,
     Config,
     CountdownConfig,
-    EvalConfig,
-    GuardConfig,
     GymConfig,
-    LaunchConfig,
     MathConfig,
-    MemoryConfig,
     ModelConfig,
     PeftConfig,
     RewardConfig,
@@ -100,21 +95,11 @@ def explain(error: Exception) -> str:
     if found is None:
         return message
     known = [f.name for f in dataclasses.fields(Config)]
-    parts = {
-        "task": CountdownConfig,
-        "model": ModelConfig,
-        "peft": PeftConfig,
-        "reward": RewardConfig,
-        "rollout": RolloutConfig,
-        "eval": EvalConfig,
-        "launch": LaunchConfig,
-        "checkpoints": CheckpointsConfig,
-        "guard": GuardConfig,
-        "alarms": AlarmConfig,
-        "memory": MemoryConfig,
-        "tracker": TrackerConfig,
-    }
-    known += [f"{part}.{f.name}" for part, schema in parts.items() for f in dataclasses.fields(schema)]
+    known += [
+        f"{part}.{f.name}"
+        for part, schema in {"task": CountdownConfig, **PARTS}.items()
+        for f in dataclasses.fields(schema)
+    ]
     known += [f"task.{f.name}" for f in dataclasses.fields(MathConfig)]
     return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
 

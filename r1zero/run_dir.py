@@ -13,38 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from r1zero.schema import (
-    CheckpointsConfig,
-    CodeConfig,
-    Config,
-    CountdownConfig,
-    EvalConfig,
-    GuardConfig,
-    GymConfig,
-    LaunchConfig,
-    MathConfig,
-    MemoryConfig,
-    ModelConfig,
-    PeftConfig,
-    RewardConfig,
-    RolloutConfig,
-    TaskConfig,
-    TrackerConfig,
-)
-
-# The parts of a config that have one class each.
-PARTS: dict[str, type] = {
-    "model": ModelConfig,
-    "peft": PeftConfig,
-    "reward": RewardConfig,
-    "rollout": RolloutConfig,
-    "eval": EvalConfig,
-    "launch": LaunchConfig,
-    "checkpoints": CheckpointsConfig,
-    "guard": GuardConfig,
-    "memory": MemoryConfig,
-    "tracker": TrackerConfig,
-}
+from r1zero.schema import PARTS, CodeConfig, Config, CountdownConfig, GymConfig, MathConfig, TaskConfig
 
 
 def claim_run_dir(path: Path, config: Config) -> None:

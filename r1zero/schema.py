@@ -4,8 +4,8 @@
 ``r1zero.config_checks``.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, is_dataclass
+from typing import Any, get_type_hints
 
 from omegaconf import MISSING
 
@@ -349,3 +349,9 @@ class Config:
     tracker: TrackerConfig = MISSING
     trainer: dict[str, Any] = field(default_factory=dict)
     deepspeed: dict[str, Any] = field(default_factory=dict)
+
+
+# The parts of a config that have one class each; a task has one of several.
+PARTS: dict[str, Any] = {
+    name: part for name, part in get_type_hints(Config).items() if is_dataclass(part) and part is not TaskConfig
+}
