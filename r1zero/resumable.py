@@ -289,7 +289,8 @@ class ResumableTrainer(GRPOTrainer):
         self.diagnosis = diagnosis(model, self.state.global_step + 1, loss, value, self._get_learning_rate())
         if self.accelerator.is_main_process:
             log.warning("Step %d is skipped: %s", self.state.global_step + 1, self.diagnosis)
-        model.zero_grad(set_to_none=True)  # an optimizer leaves weights without a gradient, and their moments, alone
+        if self.accelerator.distributed_type != DistributedType.DEEPSPEED:  # which has skipped the step by itself
+            model.zero_grad(set_to_none=True)  # an optimizer leaves weights without a gradient, and moments, alone
         return norm
 
 

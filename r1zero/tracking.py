@@ -27,14 +27,16 @@ class MetricsFile:
 
     Args:
         path: The file.
-        last_step: The step that a resumed run goes on from; later rows are cut off, since it writes them again.
+        last_step: The step that a resumed run goes on from: later rows are cut off, since it writes them again. None
+            for a new run, whose file must not exist.
     """
 
-    def __init__(self, path: Path, last_step: int = -1) -> None:
-        path.touch()
-        self.file = path.open("r+", encoding="utf-8")
+    def __init__(self, path: Path, last_step: int | None = None) -> None:
         self.row: dict[str, Any] = {}
         self.row_start = end = 0
+        self.file = path.open("x" if last_step is None else "r+", encoding="utf-8")
+        if last_step is None:
+            return
         while (line := self.file.readline()).endswith("\n") and json.loads(line)["step"] <= last_step:
             self.row, self.row_start, end = json.loads(line), end, self.file.tell()
         self.file.seek(end)
@@ -55,7 +57,7 @@ class MetricsFile:
 class Tracker:
     """Sends each step's metrics to the file, to the trackers of the config and to the progress bar."""
 
-    def __init__(self, config: Config, run_dir: Path, num_steps: int | None, last_step: int = -1) -> None:
+    def __init__(self, config: Config, run_dir: Path, num_steps: int | None, last_step: int | None = None) -> None:
         self.task_name = config.task.name
         self.metrics = MetricsFile(run_dir / "metrics.jsonl", last_step)
         self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None
@@ -67,7 +69,7 @@ class Tracker:
         self.table: Any = None
         self.accuracy = math.nan
         self.bar = tqdm(
-            total=num_steps, initial=max(0, last_step), desc=config.run_name, unit="step", dynamic_ncols=True
+            total=num_steps, initial=max(0, last_step or 0), desc=config.run_name, unit="step", dynamic_ncols=True
         )
 
     def log(self, step: int, metrics: dict[str, float]) -> None:

@@ -96,9 +96,11 @@ def train(config: Config, run_dir: Path) -> int:
             release_run_dir(run_dir)
         sys.exit(f"error: {error}" if rank() == 0 else f"error: rank {rank()}: {error}")
     num_steps = args.max_steps if args.max_steps > 0 else None
+    tracker: Tracker = SilentTracker()
     if rank() == 0:
         forget_after(run_dir, last_step)
-    tracker = Tracker(config, run_dir, num_steps, last_step) if rank() == 0 else SilentTracker()
+        resumed = (run_dir / "metrics.jsonl").exists()
+        tracker = Tracker(config, run_dir, num_steps, last_step if resumed else None)
     trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
     try:
         stopped_by = fit(trainer, checkpoint)

@@ -112,7 +112,7 @@ def build_trainer(
     task = Task("toy", rows, rows, {"toy": judge}, "toy")
     config.reward.weights = {"toy": 1.0}
     run_dir.mkdir(parents=True, exist_ok=last_step >= 0)
-    tracker = Tracker(config, run_dir, 1, last_step)
+    tracker = Tracker(config, run_dir, 1, last_step if last_step >= 0 else None)
     args = grpo_config(config, run_dir)
     if config.deepspeed:
         connect_deepspeed()
