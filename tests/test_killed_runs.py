@@ -50,7 +50,7 @@ def assert_same_run(one: Path, other: Path) -> None:
             {
                 key: value
                 for key, value in json.loads(line).items()
-                if not key.startswith(("time/", "perf/", "step_time"))
+                if not key.startswith(("time/", "perf/", "cost/", "step_time"))
             }
             for line in (path / "metrics.jsonl").read_text().splitlines()
         ]
