@@ -32,7 +32,11 @@ class PaddedTrainer(R1ZeroTrainer):
     """Ours with TRL's micro-batches and TRL's forward pass."""
 
     _prepare_inputs = GRPOTrainer._prepare_inputs
-    _get_per_token_logps_and_entropies = GRPOTrainer._get_per_token_logps_and_entropies
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        result = GRPOTrainer._get_per_token_logps_and_entropies(self, *args, **kwargs)
+        self.train_logprobs = result[0].detach()
+        return result
 
 
 def can_completions(trainer: R1ZeroTrainer, right: list[bool | None], lengths: list[int]) -> None:

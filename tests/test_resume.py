@@ -58,7 +58,11 @@ def outcome(run_dir: Path, trainer: R1ZeroTrainer) -> tuple[dict, list, dict]:
     trainer.tracker.finish()
     rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
     metrics = [
-        {key: value for key, value in row.items() if not key.startswith(("time/", "perf/", "cost/")) and key != "step_time"}
+        {
+            key: value
+            for key, value in row.items()
+            if not key.startswith(("time/", "perf/", "cost/")) and key != "step_time"
+        }
         for row in rows
     ]
     completions = {path.name: pd.read_parquet(path) for path in (run_dir / "completions").glob("*.parquet")}

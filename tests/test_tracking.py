@@ -32,11 +32,12 @@ def test_metrics_of_one_step_share_a_line(tmp_path: Path) -> None:
     ]
 
 
-def test_an_existing_file_is_continued(tmp_path: Path) -> None:
-    """``claim_run_dir`` refuses a directory that holds a run; whoever gets here resumes it."""
+def test_an_existing_file_is_continued_by_a_resumed_run_alone(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1, "reward": 1.0}\n')
-    metrics = MetricsFile(path)
+    path.write_text('{"step": 1, "reward": 1.0}\n{"step": 2, "reward": 9.0}\n{"step": 3')
+    with pytest.raises(FileExistsError):
+        MetricsFile(path)
+    metrics = MetricsFile(path, last_step=1)
     metrics.write(2, {"reward": 2.0})
     metrics.write(2, {"kl": 3.0})
     assert lines(path) == [{"step": 1, "reward": 1.0}, {"step": 2, "reward": 2.0, "kl": 3.0}]
