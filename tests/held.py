@@ -1,4 +1,4 @@
-"""Bytes that each rank holds when its optimizer is about to step: ``held.py FOLDER STAGE...``, one process a rank."""
+"""The most bytes that each rank holds, by part: ``held.py FOLDER STAGE...``, one process a rank."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from typing import Any
 import deepspeed
 import torch
 from conftest import build_trainer, first_number_judge
-from grid import fix_completions
-from transformers import LlamaForCausalLM, TrainerCallback
+from grid import PROMPTS, fix_completions
+from transformers import LlamaForCausalLM
 
 from r1zero.models import NANO_PATH
 from r1zero.trainer import R1ZeroTrainer
@@ -36,39 +36,41 @@ def gradients_of(model: torch.nn.Module, zero: Any) -> int:
     return own + size(part for parts in zero.averaged_gradients.values() for part in parts or [])
 
 
-class BeforeStep(TrainerCallback):
-    """Without DeepSpeed: notes gradients before the optimizer steps."""
-
-    def __init__(self, trainer: R1ZeroTrainer, found: dict[str, int]) -> None:
-        self.trainer, self.found = trainer, found
-
-    def on_pre_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        self.found["gradients"] = gradients_of(self.trainer.model, None)
-
-
 def measure(stage: str, folder: Path) -> dict[str, int]:
     trainer = build_trainer(
         R1ZeroTrainer,
         lambda: LlamaForCausalLM.from_pretrained(NANO_PATH),
         folder / stage,
         first_number_judge,
+        rows=PROMPTS,
         overrides=[f"deepspeed={stage}"],
         max_steps=2,
         eval_on_start="false",
         per_device_train_batch_size=4,
-        gradient_accumulation_steps=1,
+        gradient_accumulation_steps=2,
     )
     fix_completions(trainer)
-    found: dict[str, int] = {}
-    step = deepspeed.DeepSpeedEngine.step
+    found: dict[str, int] = {"gradients": 0}
+    inner, step, norm = trainer._compute_loss, deepspeed.DeepSpeedEngine.step, trainer._get_grad_norm
 
-    def noting(engine: Any, *args: Any, **kwargs: Any) -> Any:
-        found["gradients"] = gradients_of(engine.module, engine.optimizer)
+    def note(zero: Any) -> None:
+        found["gradients"] = max(found["gradients"], gradients_of(trainer.model, zero))
+
+    def compute_loss(model: Any, inputs: Any) -> torch.Tensor:
+        note(getattr(model, "optimizer", None))  # ZeRO-1 holds them whole until the last micro-batch
+        return inner(model, inputs)
+
+    def engine_step(engine: Any, *args: Any, **kwargs: Any) -> Any:
+        note(engine.optimizer)  # ZeRO-2 has made its part of them
         return step(engine, *args, **kwargs)
 
-    deepspeed.DeepSpeedEngine.step = noting
-    if stage == "none":
-        trainer.add_callback(BeforeStep(trainer, found))
+    def grad_norm(*args: Any, **kwargs: Any) -> Any:
+        if stage == "none":
+            note(None)
+        return norm(*args, **kwargs)
+
+    trainer._compute_loss, trainer._get_grad_norm = compute_loss, grad_norm  # type: ignore[method-assign]
+    deepspeed.DeepSpeedEngine.step = engine_step
     trainer.train()
     deepspeed.DeepSpeedEngine.step = step
     trainer.tracker.finish()
@@ -78,7 +80,9 @@ def measure(stage: str, folder: Path) -> dict[str, int]:
     found["weights"] = weights_of(trainer.model)
     found["optimizer"] = size(value for state in optimizer.state.values() for value in state.values() if value.dim())
     if stage != "none":  # ZeRO's own float32 copy of this rank's weights
-        found["optimizer"] += size(weight for group in optimizer.param_groups for weight in group["params"])
+        zero: Any = trainer.model_wrapped.optimizer
+        masters = "fp32_partitioned_groups_flat" if stage == "zero3" else "single_partition_of_fp32_groups"
+        found["optimizer"] += size(getattr(zero, masters))
     return found
 
 
