@@ -244,7 +244,7 @@ def test_a_resumed_run_knows_what_it_had_said(tmp_path: Path, caplog: pytest.Log
     """Steps 1 to 4 are on disk and the alarm was on; the rows of 5 and 6 were cut off, and 5 is trained again."""
     config = compose_small()
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(stuck_row(step)) + "\n" for step in range(1, 5)))
-    watch = Watch(config, "toy", tmp_path, Tracker(config, tmp_path, 10))
+    watch = Watch(config, "toy", tmp_path, Tracker(config, tmp_path, 10, last_step=4))
     with caplog.at_level(logging.WARNING):
         metrics = watch.finish_step(5, {key: value for key, value in stuck_row(5).items() if key != "step"})
     assert metrics["alarm/no_signal"] == 1.0
