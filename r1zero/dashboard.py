@@ -66,7 +66,7 @@ def build_workspace(entity: str, project: str) -> Any:
         import wandb_workspaces.reports.v2 as wr
         import wandb_workspaces.workspaces as ws
     except ImportError as error:
-        raise RuntimeError("The dashboard needs wandb-workspaces: pip install 'r1zero[dashboard]'.") from error
+        raise RuntimeError("The dashboard needs wandb-workspaces: pip install '.[dashboard]'.") from error
 
     def panel(title: str, metrics: list[str] | str, place: int) -> Any:
         layout = wr.Layout(x=place % 3 * 8, y=place // 3 * 6, w=8, h=6)

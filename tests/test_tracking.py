@@ -188,4 +188,4 @@ def test_without_its_package_the_dashboard_says_what_to_install(
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     with pytest.raises(SystemExit):
         dashboard.main(["--entity", "e"])
-    assert "pip install 'r1zero[dashboard]'" in capsys.readouterr().err
+    assert "pip install '.[dashboard]'" in capsys.readouterr().err
