@@ -5,10 +5,12 @@ gradients up to 10, 1e-6, of which SGD at 0.03 keeps 3e-8 a step, and the next s
 the noise by itself where a gradient is zero but for it.
 """
 
+import contextlib
 import itertools
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -27,20 +29,25 @@ BETAS = ("0", "0.1")
 
 
 def run_ranks(ranks: int, script: list[str]) -> None:
-    """Run the script as so many ranks."""
+    """Run the script as so many ranks; what they print goes to files, since a full pipe would block a rank."""
     port = free_port()
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *script],
-            env=os.environ | rank_environment(rank, ranks, port) | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(ranks)
-    ]
-    errors = [process.communicate()[1] for process in processes]
-    assert [process.returncode for process in processes] == [0] * ranks, "\n".join(error[-2000:] for error in errors)
+    with contextlib.ExitStack() as stack:
+        logs = [stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(ranks)]
+        processes = [
+            subprocess.Popen(
+                [sys.executable, *script],
+                env=os.environ
+                | rank_environment(rank, ranks, port)
+                | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+                stdout=logs[rank],
+                stderr=subprocess.STDOUT,
+            )
+            for rank in range(ranks)
+        ]
+        codes = [process.wait() for process in processes]
+        for log in logs:
+            log.seek(0)
+        assert codes == [0] * ranks, "\n".join(log.read()[-2000:] for log in logs)
 
 
 def on_ranks(ranks: int, folder: Path, cells: list[str]) -> dict[str, Any]:
