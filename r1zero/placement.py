@@ -123,3 +123,10 @@ def announced_run_dir() -> Path:
     except (torch.distributed.DistError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         sys.exit(f"error: rank {rank()}: rank 0 ended before it had a run directory ({reason}).")
+
+
+def leave_process_group() -> None:
+    """Wait for the other ranks and end the group: a process that exits with it open may abort in gloo's threads."""
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

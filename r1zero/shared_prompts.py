@@ -21,7 +21,7 @@ ATTENTION = ("sdpa", "eager")  # those that are tested with queries that continu
 
 def can_share_prompts(model: PreTrainedModel) -> bool:
     """Whether gradients can flow through the model's cache, which checkpointing of activations turns off."""
-    checkpointing = model.training and model.is_gradient_checkpointing
+    checkpointing = model.training and model.is_activation_checkpointing
     return has_plain_cache(model) and model.config._attn_implementation in ATTENTION and not checkpointing
 
 

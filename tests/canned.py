@@ -13,6 +13,7 @@ import torch
 from conftest import build_tiny_model, build_trainer
 from trl import GRPOTrainer
 
+from r1zero.placement import leave_process_group
 from r1zero.rollout import Completion, Sampling
 from r1zero.trainer import R1ZeroTrainer
 
@@ -78,6 +79,7 @@ def main() -> None:
             metrics = [row for row in trainer.state.log_history if "loss" in row]
             torch.save({"weights": model.state_dict(), "metrics": metrics}, folder / f"{name}.pt")
         trainer.tracker.finish()
+    leave_process_group()
 
 
 if __name__ == "__main__":
