@@ -33,7 +33,6 @@ from r1zero.placement import (
     announced_run_dir,
     connect_deepspeed,
     join_process_group_of_one,
-    leave_process_group,
     num_ranks,
     placed_from_outside,
     rank,
@@ -116,7 +115,6 @@ def train(config: Config, run_dir: Path) -> int:
     if rank() == 0:
         write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
-    leave_process_group()
     trainer.stop_signal.release()
     return 128 + stopped_by if stopped_by else 0
 
