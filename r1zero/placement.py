@@ -101,6 +101,9 @@ def connect_deepspeed() -> None:
     """Let DeepSpeed use the process group that accelerate has made; loading a model under ZeRO-3 needs it already."""
     import deepspeed
 
+    # Else ranks on CPUs compile a faster all-reduce at first use, which asks for ninja and a compiler, and whose lock,
+    # left by a killed run, stops every later one without a word.
+    deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
 
 

@@ -33,6 +33,7 @@ from r1zero.placement import (
     announced_run_dir,
     connect_deepspeed,
     join_process_group_of_one,
+    leave_process_group,
     num_ranks,
     placed_from_outside,
     rank,
@@ -112,6 +113,7 @@ def train(config: Config, run_dir: Path) -> int:
         sys.exit(f"error: {error.filename or run_dir}: {error.strerror}. {how_to_go_on(run_dir)}")
     finally:
         tracker.finish()
+    leave_process_group()
     if rank() == 0:
         write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
@@ -181,7 +183,7 @@ def show(run_dir: Path) -> None:
 def quiet() -> None:
     """Keep the terminal for the progress bar: notices that a user of this command can do nothing about are left out."""
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl")
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|torch.distributed")
     transformers.utils.logging.disable_progress_bar()
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found none

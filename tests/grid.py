@@ -16,6 +16,7 @@ from canned import EOS, SGD
 from conftest import build_tiny_model, build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
+from r1zero.placement import leave_process_group
 from r1zero.rollout import Completion, Sampling
 from r1zero.trainer import R1ZeroTrainer
 
@@ -85,6 +86,7 @@ def main() -> None:
         result = train(name, mine, ranks)
         if rank == 0:
             torch.save(result, folder / f"{name}.pt")
+    leave_process_group()
 
 
 if __name__ == "__main__":

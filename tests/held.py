@@ -14,6 +14,7 @@ from grid import PROMPTS, fix_completions
 from transformers import LlamaForCausalLM
 
 from r1zero.models import NANO_PATH
+from r1zero.placement import leave_process_group
 from r1zero.trainer import R1ZeroTrainer
 
 
@@ -92,6 +93,7 @@ def main() -> None:
     folder, rank = Path(sys.argv[1]), os.environ["RANK"]
     found = {stage: measure(stage, folder / f"rank{rank}") for stage in sys.argv[2:]}
     (folder / f"rank{rank}.json").write_text(json.dumps(found))
+    leave_process_group()
 
 
 if __name__ == "__main__":
