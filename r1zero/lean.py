@@ -76,9 +76,10 @@ class LeanTrainer(ResumableTrainer):
 
     def can_share_prompts(self, model: Any) -> bool:
         """Whether rows of one prompt may compute it once: then a loss is two forward passes, which ranks would have to
-        agree on, and DeepSpeed counts."""
+        agree on, and DeepSpeed and DDP count."""
+        wrapped = self.accelerator.unwrap_model(model) is not model
         alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
-        return alone and can_share_prompts(self.accelerator.unwrap_model(model))
+        return alone and not wrapped and can_share_prompts(model)
 
     def _get_per_token_logps_and_entropies(
         self,

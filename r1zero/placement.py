@@ -10,6 +10,7 @@ import socket
 import sys
 from collections.abc import MutableMapping
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import cast
 
@@ -51,6 +52,12 @@ def first_host(nodes: str) -> str:
     """
     bracketed = re.match(r"([^,\[]*)\[(\w+)[^\]]*\]([^,]*)", nodes)
     return "".join(bracketed.groups()) if bracketed else nodes.split(",")[0]
+
+
+def forget_accelerate(environment: MutableMapping[str, str]) -> None:
+    """Drop the settings of ``accelerate launch``, which would overrule the config without a word; ranks keep theirs."""
+    for name in [name for name in environment if name.startswith("ACCELERATE_")]:
+        del environment[name]
 
 
 def rank() -> int:
@@ -107,6 +114,7 @@ def connect_deepspeed() -> None:
     deepspeed.init_distributed(dist_backend=torch.distributed.get_backend(), verbose=False)
 
 
+@cache  # where no launcher serves the store, rank 0 does, for as long as it holds this
 def shared_store() -> Store:
     """The store at ``MASTER_ADDR:MASTER_PORT``; the process group made later uses the same one."""
     store = next(iter(rendezvous("env://", timeout=RENDEZVOUS_TIMEOUT)))[0]

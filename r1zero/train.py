@@ -32,6 +32,7 @@ from r1zero.placement import (
     announce_run_dir,
     announced_run_dir,
     connect_deepspeed,
+    forget_accelerate,
     join_process_group_of_one,
     leave_process_group,
     num_ranks,
@@ -194,6 +195,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
     quiet()
     sys.argv = [argument for argument in sys.argv if not argument.startswith("--local_rank")]  # of `deepspeed`
+    forget_accelerate(os.environ)
     if placed_from_outside() and rank() > 0:
         run_dir = announced_run_dir()
         sys.exit(train(load_config(run_dir), run_dir))

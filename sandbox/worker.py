@@ -128,6 +128,8 @@ class Worker:
     def pids(self) -> set[int]:
         """The worker's processes: itself and, at level 3, its child in the new namespaces."""
         pids = {self.process.pid}
+        if self.level < 3:  # a child is then a program
+            return pids
         with contextlib.suppress(OSError):
             children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text(encoding="ascii")
             pids |= {int(pid) for pid in children.split()}

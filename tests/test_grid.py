@@ -93,6 +93,11 @@ def test_two_ranks_give_the_weights_of_one(tmp_path: Path, monkeypatch: pytest.M
     assert not (tmp_path / "compiled").exists()
 
 
+def test_one_rank_of_a_launcher_gives_the_same_weights(tmp_path: Path) -> None:
+    """The model is wrapped then, alone or not."""
+    assert_agree(on_ranks(1, tmp_path, ["none-split2-rollouts1-dapo-beta0"]), tmp_path / "reference")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_the_whole_grid(ranks: int, tmp_path: Path) -> None:

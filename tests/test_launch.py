@@ -12,7 +12,7 @@ import pytest
 
 from r1zero import launch as launching
 from r1zero.launch import kill_group, signals_passed_on, wait_for
-from r1zero.placement import adopt_slurm, first_host
+from r1zero.placement import adopt_slurm, first_host, forget_accelerate, free_port, rank_environment
 
 ROOT = Path(__file__).parent.parent
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
@@ -75,6 +75,44 @@ def test_signals_reach_every_rank() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
         assert wait_for(ranks) == 143
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_ranks_learn_the_run_directory_where_no_launcher_serves_the_store(tmp_path: Path) -> None:
+    """Under SLURM and `deepspeed`, rank 0 serves it; it may have gone on when a slow rank asks."""
+    said = tmp_path / "said"
+    head = "import sys, time; from pathlib import Path; from r1zero.placement import *; from r1zero import placement; "
+    codes = [
+        f"{head}announce_run_dir(Path('/run')); Path({str(said)!r}).touch(); sys.stdin.read()",
+        f"{head}store = shared_store()\nwhile not Path({str(said)!r}).exists(): time.sleep(0.1)\n"
+        "time.sleep(0.5); print(announced_run_dir())",
+    ]
+    port = free_port()
+    first, second = (
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=os.environ | rank_environment(index, 2, port),
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for index, code in enumerate(codes)
+    )
+    try:
+        output, errors = second.communicate(timeout=120)
+        assert output == "/run\n", errors
+    finally:
+        for one in (first, second):
+            one.kill()
+            one.communicate()
+
+
+def test_the_config_alone_decides_under_accelerate_launch() -> None:
+    """Its --cpu turned DeepSpeed off without a word."""
+    environment = {"ACCELERATE_USE_CPU": "True", "RANK": "0"}
+    forget_accelerate(environment)
+    assert environment == {"RANK": "0"}
 
 
 def wait_until_dead(pid: int) -> None:
