@@ -6,6 +6,7 @@ id, no capabilities, a seccomp filter, and limits that the first lines of the sc
 """
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from sandbox.zygote import read_paths
 
 OUTPUT_MB = 8
 NOBODY = "65534"
+FIRST_UID = 10**9  # above those of the system's users
 STATUS_BYTES = 4096
 # 256 MB for the address space of the interpreter itself, NumPy and its libraries.
 LIMITS = """import resource, signal
@@ -61,12 +63,16 @@ class BubblewrapSandbox:
         self.python = interpreter()
         self.arguments = self._arguments()
         layers = ("bubblewrap (user, pid, net, mount, ipc, uts)", "seccomp", "rlimits")
-        root = ("limit on processes: started by root, whom the kernel does not count",) if os.geteuid() == 0 else ()
         per_process = "limit on memory and time of all processes together: each has its own"
-        self.confinement = Confinement(3, layers, (*root, per_process))
-        trial = self.run("print(6)", timeout_s=30.0)
-        if trial.stdout != "6\n":
-            raise SandboxUnavailableError(f"bubblewrap does not start here: {trial.error or trial.stderr[-500:]}")
+        # The kernel does not limit the number of root's processes. Another user may not read the interpreter.
+        for self.as_own_user in (True, False) if os.geteuid() == 0 else (False,):
+            uncounted = os.geteuid() == 0 and not self.as_own_user
+            root = ("limit on processes: started by root, whom the kernel does not count",) if uncounted else ()
+            self.confinement = Confinement(3, layers, (*root, per_process))
+            trial = self.run("print(6)", timeout_s=30.0)
+            if trial.stdout == "6\n":
+                return
+        raise SandboxUnavailableError(f"bubblewrap does not start here: {trial.error or trial.stderr[-500:]}")
 
     def _arguments(self) -> list[str]:
         options = "--unshare-user --unshare-all --die-with-parent --new-session --clearenv --cap-drop ALL".split()
@@ -125,6 +131,8 @@ class BubblewrapSandbox:
         os.lseek(rules, 0, os.SEEK_SET)
         command = [self.bwrap, *self.arguments, "--seccomp", str(rules), "--json-status-fd", str(ending)]
         command += [self.python, "-I", "-B", "-X", "utf8", "-c", f"exec(open({files[0]}, encoding='utf-8').read())"]
+        # A user of its own, so that it shares its limit with nobody.
+        uid = FIRST_UID + secrets.randbelow(FIRST_UID) if self.as_own_user else None
         started = time.monotonic()
         try:
             process = subprocess.Popen(
@@ -135,6 +143,9 @@ class BubblewrapSandbox:
                 env={},
                 pass_fds=[files[0], rules, ending, *passed],
                 start_new_session=True,
+                user=uid,
+                group=uid,
+                extra_groups=None if uid is None else [],
             )
             try:
                 exit_code, events = process.wait(program.timeout_s), []
