@@ -5,7 +5,8 @@
 The two run in processes of their own, one after the other in every round, so that both meet the same machine. A step is
 everything from one optimizer step to the next: rollout, judging, forward, backward, update. The first step of a process
 warms up and is left out. This is about time, not learning: the gradients are the same (tests/test_trainer.py),
-the samples are not, since the two draw their random numbers differently.
+the samples are not, since the two draw their random numbers differently. ``--same-kernels`` gives TRL what we set up on
+a CPU (``r1zero/cpu.py``) too, and so shows the rest alone.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
 from r1zero.config import register_schema, resolve
+from r1zero.cpu import speed_up_cpu
 from r1zero.flops import matmul_peak, model_flops
 from r1zero.models import load_model, load_tokenizer
 from r1zero.reward_functions import reward_functions
@@ -69,7 +71,7 @@ class Stopwatch(TrainerCallback):
         self.ends.append(time.perf_counter())
 
 
-def measure(contender: str, model: str, steps: int, overrides: list[str]) -> Measurement:
+def measure(contender: str, model: str, steps: int, same_kernels: bool, overrides: list[str]) -> Measurement:
     """Train for ``steps`` + 1 steps in this process."""
     quiet()
     register_schema()
@@ -82,6 +84,8 @@ def measure(contender: str, model: str, steps: int, overrides: list[str]) -> Mea
         args = grpo_config(config, run_dir)
         tokenizer, policy = load_tokenizer(config.model), load_model(config.model)
         task = build_task(config, tokenizer)
+        if same_kernels or contender == "r1zero":
+            speed_up_cpu(policy)
         if contender == "trl":
             functions, args.reward_weights = reward_functions(task, config.reward.weights)
             trainer = GRPOTrainer(
@@ -130,7 +134,7 @@ def device_name() -> str:
 def in_process_of_its_own(contender: str, arguments: argparse.Namespace) -> Measurement:
     """``measure`` in a fresh process."""
     command = [sys.executable, "-m", "benchmarks.train_step", "--one", contender, "--model", arguments.model]
-    command += ["--steps", str(arguments.steps), *arguments.overrides]
+    command += ["--steps", str(arguments.steps), *["--same-kernels"] * arguments.same_kernels, *arguments.overrides]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
         raise RuntimeError(f"{contender} failed:\n{result.stderr[-3000:]}")
@@ -162,6 +166,7 @@ def compare(arguments: argparse.Namespace) -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "model": arguments.model,
         "overrides": arguments.overrides,
+        "same_kernels": arguments.same_kernels,
         "contenders": contenders,
         "ratios": ratios,
     }
@@ -173,12 +178,13 @@ def main() -> None:
     parser.add_argument("--model", default="nano", help="nano, a folder or a Hub name; a trained one writes longer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4, help="timed steps of each contender in each round")
+    parser.add_argument("--same-kernels", action="store_true", help="give TRL our set-up of the CPU too")
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
     parser.add_argument("--one", choices=CONTENDERS, help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", help="config overrides, as for r1zero.train")
     arguments = parser.parse_args()
     if arguments.one:
-        one = measure(arguments.one, arguments.model, arguments.steps, arguments.overrides)
+        one = measure(arguments.one, arguments.model, arguments.steps, arguments.same_kernels, arguments.overrides)
         sys.stdout.write(json.dumps(vars(one)) + "\n")
         return
     result = compare(arguments)

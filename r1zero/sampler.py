@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from r1zero.cpu import speed_up_cpu
 from r1zero.models import load_model, load_tokenizer
 from r1zero.prompts import encode
 from r1zero.rollout import Completion, Sampling, decode
@@ -97,6 +98,7 @@ def load_sampler(config: Config) -> ModelSampler:
         ValueError: The model cannot be loaded, or stop strings do not work with it.
     """
     tokenizer, model = load_tokenizer(config.model), load_model(config.model)
+    speed_up_cpu(model)
     if torch.cuda.is_available():
         model.to(torch.device("cuda"))  # type: ignore[arg-type]
     kwargs = config.trainer.get("generation_kwargs") or {}

@@ -24,6 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r1zero.checkpoints import check_checkpoint, last_checkpoint, step_of
 from r1zero.config import explain, register_schema, resolve
+from r1zero.cpu import speed_up_cpu
 from r1zero.launch import launch
 from r1zero.lora import export_merged, lora_config
 from r1zero.memory import preflight
@@ -93,6 +94,7 @@ def train(config: Config, run_dir: Path) -> int:
         task = build_task(config, tokenizer)
         check_enough_prompts(len(task.train), args)
         model = load_model(config.model)
+        speed_up_cpu(model)
     except ValueError as error:
         if rank() == 0:
             release_run_dir(run_dir)

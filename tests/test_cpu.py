@@ -1,0 +1,85 @@
+"""What is set up for training on a CPU changes no result beyond rounding."""
+
+import ctypes
+
+import pytest
+import torch
+from torch.nn.functional import linear
+
+from r1zero import cpu
+
+
+def products(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
+    """Results and gradients of products of many shapes, with and without a bias."""
+    torch.manual_seed(0)
+    results = []
+    for rows, inner, columns in [
+        (300, 128, 512),
+        (64, 512, 223),
+        (5, 7, 9),
+        (0, 7, 9),
+        (300, 64, 1024),
+        (1, 2048, 1024),
+    ]:
+        x, w = (torch.randn(size, inner, dtype=dtype, requires_grad=True) for size in (rows, columns))
+        b = torch.randn(columns, dtype=dtype, requires_grad=True)
+        y = linear(x, w) + linear(x.view(1, rows, inner), w, b)[0] + torch.addmm(b, x, w.t(), beta=0.5, alpha=2)
+        (y**2).sum().backward()
+        results += [tensor for tensor in (y, x.grad, w.grad, b.grad) if tensor is not None]
+        results.append(torch.mm(x.t(), x))
+    return [result.detach() for result in results]
+
+
+@pytest.fixture
+def onednn(monkeypatch: pytest.MonkeyPatch) -> object:
+    """oneDNN's products, on any processor, until the test is over."""
+    monkeypatch.setattr(cpu, "served_at_half_speed", lambda: True)
+    library = cpu.use_onednn_where_faster.__wrapped__()
+    if library is None:
+        pytest.skip("this torch cannot hand over a kernel that another replaces")
+    yield library
+    library._destroy()
+
+
+def test_products_are_those_of_torch(onednn: object) -> None:
+    found = products()
+    onednn._destroy()  # type: ignore[attr-defined]
+    for ours, theirs in zip(found, products(), strict=True):
+        # float32 sums of up to 1,000 terms of size 1: rounding of about 1e-6 of the largest.
+        scale = float(theirs.abs().max()) if theirs.numel() else 1.0
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-6 * scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_other_types_stay_with_torch(dtype: torch.dtype, onednn: object) -> None:
+    found = products(dtype)
+    onednn._destroy()  # type: ignore[attr-defined]
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(found, products(dtype), strict=True))
+
+
+def test_large_products_go_to_onednn_and_small_ones_do_not(onednn: object) -> None:
+    x, w = torch.randn(256, 512), torch.randn(512, 512)
+
+    def kernels(rows: int) -> str:
+        with torch.profiler.profile() as profile:
+            linear(x[:rows], w)
+        return " ".join(event.key for event in profile.key_averages())
+
+    assert "mkldnn" in kernels(256)
+    assert "mkldnn" not in kernels(2)
+
+
+def test_freed_memory_is_kept_where_the_libc_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    class Libc:
+        @staticmethod
+        def mallopt(name: int, value: int) -> int:
+            calls.append((name, value))
+            return 1
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Libc)
+    assert cpu.keep_freed_memory()
+    assert (-4, 0) in calls
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert not cpu.keep_freed_memory()
