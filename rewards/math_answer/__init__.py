@@ -2,8 +2,8 @@ r"""Judges the final answer of a mathematical problem: ``grade(gold, response) -
 
 README.md of `rewards` says what is accepted and what is not. The order of the work, one module each: `extract` (where
 the answer stands), `normal` (Unicode), `numbers` (exact numbers), `tokens`, `nodes` and `syntax` (our own parser),
-`compare` with `reals` (structure), `scalars` with `evaluate` (values), `symbolic` (sympy, in a killable worker),
-`grade` (all of it).
+`compare` with `reals` (structure), `scalars` with `evaluate` and `probe` (values), `symbolic` (sympy, in a killable
+worker), `grade` (all of it).
 
 No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 """

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from rewards.math_answer import symbolic
-from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, in_double, point, symbols
+from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, symbols
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import OUTCOMES, Policy, Reason
+from rewards.math_answer.probe import in_double, point
 from rewards.math_answer.reals import NoSetError, looks_like_set, pieces
 from rewards.math_answer.scalars import equal, is_plain_arithmetic, is_scalar
 from rewards.verdict import Outcome

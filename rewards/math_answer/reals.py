@@ -7,9 +7,10 @@ the comparison goes by structure instead.
 from fractions import Fraction
 from typing import NamedTuple
 
-from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, in_double, symbols
+from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, symbols
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
+from rewards.math_answer.probe import in_double
 
 INFINITY = Node("const", (), "inf")
 MAX_PIECES = 60

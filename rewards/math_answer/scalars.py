@@ -15,16 +15,14 @@ from rewards.math_answer.evaluate import (
     canonical,
     exact,
     holds,
-    in_double,
     modular,
-    point,
     symbols,
     undone,
-    with_digits,
 )
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import Reason
+from rewards.math_answer.probe import in_double, point, with_digits
 
 # Asks sympy whether two trees are equal, in another process: SYMPY, DIFFERS, or why there is no answer.
 Prove = Callable[[Node, Node], Reason]
