@@ -19,6 +19,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list
+from safetensors import SafetensorError
 from transformers.trainer_utils import SaveStrategy
 from trl import GRPOConfig, GRPOTrainer
 
@@ -138,7 +139,11 @@ class ResumableTrainer(GRPOTrainer):
                 seal(partial, folder / name, self.facts())
                 rotate(folder, self.config.checkpoints.keep_last, self.config.checkpoints.keep_best)
                 clear_partial(folder)
-        except Exception as error:  # a full disk is a RuntimeError to torch and a SafetensorError to safetensors
+        except (
+            OSError,
+            RuntimeError,
+            SafetensorError,
+        ) as error:  # a full disk to each library
             clear_partial(folder)
             raise CheckpointError(f"{folder / name} could not be written ({error}).") from error
         finally:

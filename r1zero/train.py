@@ -138,7 +138,7 @@ def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
         trainer.save_last_step()
     except (CheckpointError, DivergedError):
         raise
-    except Exception:
+    except Exception:  # whatever it was, the steps before it are kept
         trainer.save_last_step()
         raise
     if stopped_by:

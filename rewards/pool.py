@@ -151,7 +151,7 @@ class Pool:
             self._started += 1
         try:
             return self._start(end)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: else its place would stay taken for ever
             self._lost_one()
             raise
 

@@ -78,7 +78,7 @@ class Sandbox:
         self.idle.put({True: first})
         try:
             selftest.check(self)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else could end the workers
             self.close()
             raise
 

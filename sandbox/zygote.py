@@ -43,7 +43,7 @@ def main() -> None:
     preload(PRELOADED + PRELOADED_TOO * (loaded == "all") + PRELOADED_WITHOUT_FILES * (level == 1))
     try:
         worker = Worker(control, *confine(level, base))
-    except Exception as error:
+    except Exception as error:  # reported to the trainer, which says it or takes a lower level
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         sys.exit(1)
     set_inherited_limits()
