@@ -50,7 +50,7 @@ class LeanTrainer(ResumableTrainer):
             else:
                 rows = self.rows_to_keep(window) if self.can_drop_rows() else None
                 self._buffered_inputs = regrouped(
-                    self._buffered_inputs, window, rows, self.can_share_prompts(self.model)
+                    self._buffered_inputs, window, rows, self.can_share_prompts(self.model_wrapped)
                 )
             self.profile.skipped_rows += num_rows - sum(len(batch["advantages"]) for batch in self._buffered_inputs)
             inputs = self._buffered_inputs[self._step % self.args.steps_per_generation]
