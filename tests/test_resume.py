@@ -69,6 +69,13 @@ def outcome(run_dir: Path, trainer: R1ZeroTrainer) -> tuple[dict, list, dict]:
     return {name: weight.clone() for name, weight in trainer.model.state_dict().items()}, metrics, completions
 
 
+def trained_whole(tmp_path: Path, **keys: Any) -> tuple[dict, list, dict]:
+    """What a run in ``whole`` that nobody disturbs ends with."""
+    trainer = build(tmp_path, tmp_path / "whole", **keys)
+    trainer.train()
+    return outcome(tmp_path / "whole", trainer)
+
+
 def assert_same(one: tuple[dict, list, dict], other: tuple[dict, list, dict]) -> None:
     assert one[0].keys() == other[0].keys() and one[2].keys() == other[2].keys()
     assert one[1] == other[1]
@@ -89,9 +96,7 @@ def assert_same(one: tuple[dict, list, dict], other: tuple[dict, list, dict]) ->
     ids=["plain", "reused", "moving reference", "adaptive entropy"],
 )
 def test_resuming_from_any_step_changes_nothing(keys: dict[str, Any], tmp_path: Path) -> None:
-    whole = build(tmp_path, tmp_path / "whole", **keys)
-    whole.train()
-    expected = outcome(tmp_path / "whole", whole)
+    expected = trained_whole(tmp_path, **keys)
     assert len(expected[1]) == STEPS + 1
     for step in (1, 2, STEPS):
         run_dir = tmp_path / f"resumed{step}"
@@ -122,9 +127,7 @@ def train_and_resume(tmp_path: Path, cut_off: R1ZeroTrainer, **keys: Any) -> tup
 def test_a_signal_at_any_moment_saves_the_last_finished_step(call: int, tmp_path: Path) -> None:
     """An evaluation calls the sampler twice, a rollout once: 1 2 | 3, 4, 5 6 (step 2 evaluated) | 7, 8, 9 10 | 11."""
     keys = {"save_steps": 100}
-    whole = build(tmp_path, tmp_path / "whole", **keys)
-    whole.train()
-    expected = outcome(tmp_path / "whole", whole)
+    expected = trained_whole(tmp_path, **keys)
     trainer = build(tmp_path, tmp_path / "cut", **keys)
     calls = 0
     inner = trainer.sample_ids
@@ -151,9 +154,7 @@ def test_a_signal_at_any_moment_saves_the_last_finished_step(call: int, tmp_path
 def test_a_stop_at_a_steps_end_keeps_the_evaluation_that_was_due(step: int, tmp_path: Path) -> None:
     """How several ranks stop. Step 2 has an evaluation due, and ends an epoch."""
     keys = {"save_steps": 100}
-    whole = build(tmp_path, tmp_path / "whole", **keys)
-    whole.train()
-    expected = outcome(tmp_path / "whole", whole)
+    expected = trained_whole(tmp_path, **keys)
     trainer = build(tmp_path, tmp_path / "cut", **keys)
     trainer.stoppable_at_once = False
     inner = trainer._compute_loss
@@ -171,9 +172,7 @@ def test_a_stop_at_a_steps_end_keeps_the_evaluation_that_was_due(step: int, tmp_
 
 def test_an_exception_leaves_a_checkpoint_of_the_last_step(tmp_path: Path) -> None:
     keys = {"save_steps": 100}
-    whole = build(tmp_path, tmp_path / "whole", **keys)
-    whole.train()
-    expected = outcome(tmp_path / "whole", whole)
+    expected = trained_whole(tmp_path, **keys)
     trainer = build(tmp_path, tmp_path / "cut", **keys)
     inner = trainer._compute_loss
     calls = 0
