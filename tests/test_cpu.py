@@ -1,6 +1,7 @@
 """What is set up for training on a CPU changes no result beyond rounding."""
 
 import ctypes
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -83,3 +84,18 @@ def test_freed_memory_is_kept_where_the_libc_can(monkeypatch: pytest.MonkeyPatch
     assert (-4, 0) in calls
     monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     assert not cpu.keep_freed_memory()
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "gpu", "expected"), [(540, False, ["products", "memory"]), (4, False, []), (540, True, [])]
+)
+def test_large_models_on_a_cpu_are_set_up(
+    megabytes: int, gpu: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    monkeypatch.setattr(cpu, "use_onednn_where_faster", lambda: done.append("products"))
+    monkeypatch.setattr(cpu, "keep_freed_memory", lambda: done.append("memory"))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    model = SimpleNamespace(num_parameters=lambda: megabytes << 18, dtype=torch.float32)
+    cpu.speed_up_cpu(model)  # type: ignore[arg-type]
+    assert done == expected

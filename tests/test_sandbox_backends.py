@@ -152,3 +152,19 @@ def test_bubblewrap_writes_to_its_scratch_directory_only() -> None:
     limits = "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU)"
     assert "PermissionError" in sandbox.run(limits, timeout_s=20).stderr
     assert sandbox.run(write.replace("\n        ", "\n  "), timeout_s=20).stdout == "/tmp/x\n"
+
+
+def test_bubblewrap_limits_the_number_of_processes_or_says_that_it_cannot() -> None:
+    try:
+        sandbox = BubblewrapSandbox()
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    bomb = """import os, time
+for count in range(100):
+    try: child = os.fork()
+    except OSError: break
+    if not child: time.sleep(5); os._exit(0)
+print(count)"""
+    started = int(sandbox.run(bomb, timeout_s=20).stdout)
+    unlimited = any("limit on processes" in layer for layer in sandbox.confinement.missing)
+    assert (started < 64) != unlimited
