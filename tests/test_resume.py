@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from conftest import build_tiny_model, build_trainer, compose_config
+from safetensors import SafetensorError
 
 from r1zero.checkpoints import MANIFEST, check_checkpoint, last_checkpoint, rotate, seal, step_of, whole_checkpoints
 from r1zero.resumable import CheckpointError, DivergedError
@@ -250,13 +251,23 @@ def test_a_diverged_run_stops_with_its_last_good_checkpoint(tmp_path: Path) -> N
     assert not (tmp_path / "run" / "checkpoints" / "final").exists()
 
 
-def test_a_full_disk_stops_the_run_and_keeps_the_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("write failed: No space left on device"),  # torch's way to say it
+        SafetensorError("I/O error: No space left on device"),
+    ],
+)
+def test_a_full_disk_stops_the_run_and_keeps_the_checkpoints(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = build(tmp_path, tmp_path / "run")
     save = torch.save
 
     def full(value: Any, path: Any, *args: Any) -> None:
         if "optimizer" in str(path) and trainer.state.global_step == 3:
-            raise OSError(errno.ENOSPC, "No space left on device")
+            raise error
         save(value, path, *args)
 
     monkeypatch.setattr(torch, "save", full)
