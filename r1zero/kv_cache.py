@@ -2,11 +2,13 @@
 
 All rows share one set of columns and end at the same one; each starts at its own. So a step appends one column for all,
 a finished row's place can be taken by another whose prompt is written right-aligned in front of the next column, and a
-row that nobody takes is dropped. Nothing is reallocated between steps.
+row that nobody takes is dropped. Nothing is reallocated between steps, and a step finds the column to write in a
+tensor: so it can be captured as a CUDA graph, as long as attention sees the same columns.
 
 Axes: R rows in flight, H key-value heads, S columns, D head size.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,11 +19,23 @@ from transformers.cache_utils import DynamicLayer
 
 @dataclass
 class Columns:
-    """Which columns are in use: [first, end) of ``capacity``."""
+    """Which columns are in use: [first, end) of ``capacity``.
+
+    Attributes:
+        next_1: ``end`` where the model is (1,).
+        block: Attention sees whole blocks of so many columns; ``capacity`` is a multiple.
+    """
 
     first: int
     end: int
     capacity: int
+    block: int
+    next_1: torch.Tensor
+
+    @property
+    def seen(self) -> slice:
+        """What attention sees: the columns in use, the next one, and what fills their blocks."""
+        return slice(self.first // self.block * self.block, (self.end // self.block + 1) * self.block)
 
 
 class RowLayer(DynamicLayer):
@@ -34,31 +48,38 @@ class RowLayer(DynamicLayer):
         self.is_initialized = True
 
     def allocate(self, states: tuple[torch.Tensor, torch.Tensor]) -> None:
-        """Buffers like ``states``; zeros, since what a mask hides must still be finite."""
+        """Buffers for ``states``; zeros, since what a mask hides must still be finite.
+
+        Under autocast in its type, to which attention would cast all of them at every step.
+        """
         if not self.buffers:
-            self.buffers = [s.new_zeros(self.num_rows, s.size(1), self.columns.capacity, s.size(3)) for s in states]
+            device = states[0].device.type
+            casts = torch.is_autocast_enabled(device)
+            for state in states:
+                shape = (self.num_rows, state.size(1), self.columns.capacity, state.size(3))
+                dtype = torch.get_autocast_dtype(device) if casts else state.dtype
+                self.buffers.append(state.new_zeros(shape, dtype=dtype))
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Write one column and return views of all in use, it included."""
+        """Write one column and return views of all that attention sees."""
         self.allocate((key_states, value_states))
-        first, end = self.columns.first, self.columns.end
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer[:, :, end : end + 1] = states
+            buffer.index_copy_(2, self.columns.next_1, states.to(buffer.dtype))
         keys, values = self.buffers
-        return keys[:, :, first : end + 1], values[:, :, first : end + 1]
+        return keys[:, :, self.columns.seen], values[:, :, self.columns.seen]
 
     def get_seq_length(self) -> int:
-        """Columns in use."""
-        return self.columns.end - self.columns.first
+        """Columns that attention sees, but for one."""
+        return self.columns.seen.stop - self.columns.seen.start - 1
 
     def write(self, rows: torch.Tensor, states: tuple[torch.Tensor, torch.Tensor]) -> None:
         """Put ``states`` (len(rows), H, width, D) into ``rows``, right-aligned in front of the next column."""
         self.allocate(states)
         end = self.columns.end
         for buffer, prefix in zip(self.buffers, states, strict=True):
-            buffer[rows, :, end - prefix.size(2) : end] = prefix
+            buffer[rows, :, end - prefix.size(2) : end] = prefix.to(buffer.dtype)
 
     def keep(self, rows: torch.Tensor) -> None:
         """Drop every row not in ``rows``; copies only the columns in use."""
@@ -95,14 +116,18 @@ class RowCache(Cache):
         num_layers: Of the model.
         num_rows: Rows in flight.
         longest_prefix: Tokens of the longest prompt that will ever enter, but its last.
-        capacity: Columns to allocate; more than ``longest_prefix`` and the columns that one row may append.
+        capacity: Columns to allocate, up to a multiple of ``block``; more than ``longest_prefix`` and the columns that
+            one row may append.
         device: Where the model is.
+        block: Attention sees whole blocks of so many columns.
     """
 
     def __init__(
-        self, num_layers: int, num_rows: int, longest_prefix: int, capacity: int, device: torch.device
+        self, num_layers: int, num_rows: int, longest_prefix: int, capacity: int, device: torch.device, block: int = 1
     ) -> None:
-        self.columns = Columns(longest_prefix, longest_prefix, capacity)
+        capacity = math.ceil(capacity / block) * block
+        next_1 = torch.tensor([longest_prefix], device=device)
+        self.columns = Columns(longest_prefix, longest_prefix, capacity, block, next_1)
         self.longest_prefix = longest_prefix
         self.start_R = torch.full((num_rows,), longest_prefix, device=device)
         super().__init__(layers=[RowLayer(num_rows, self.columns) for _ in range(num_layers)])
@@ -123,17 +148,18 @@ class RowCache(Cache):
         """Drop every row not in ``rows``."""
         for layer in self.row_layers:
             layer.keep(rows)
-        self.start_R = self.start_R[rows]
+        self.start_R = kept_in_place(self.start_R, rows)
         self.columns.first = int(self.start_R.min())
 
     def advance(self) -> None:
-        """Count the column that the layers have just written; make room when it was the last."""
+        """Count the column that a step has just written; make room when it was the last."""
         self.columns.end += 1
         if self.columns.end == self.columns.capacity:
             by = min(self.columns.first, self.columns.end - self.longest_prefix)
             for layer in self.row_layers:
                 layer.shift(by)
             self.start_R -= by
+            self.columns.next_1 -= by
             self.columns.first -= by
             self.columns.end -= by
 
@@ -143,12 +169,19 @@ class RowCache(Cache):
 
     def attention_mask(self) -> torch.Tensor:
         """True (R, S) where a row may look: from its start to the column that is about to be written."""
-        positions_S = torch.arange(self.columns.first, self.columns.end + 1, device=self.start_R.device)
-        return positions_S >= self.start_R[:, None]
+        seen = self.columns.seen
+        positions_S = torch.arange(seen.start, seen.stop, device=self.start_R.device)
+        return (positions_S >= self.start_R[:, None]) & (positions_S <= self.columns.next_1)
 
     def padded(self) -> bool:
-        """Whether some row starts later than another."""
-        return bool((self.start_R > self.columns.first).any())
+        """Whether attention sees columns that some row may not look at."""
+        return self.columns.block > 1 or bool((self.start_R > self.columns.first).any())
+
+
+def kept_in_place(values_R: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """``values_R[rows]`` in the memory of ``values_R``, whose address captured steps know."""
+    kept = values_R[: len(rows)]
+    return kept.copy_(values_R[rows])
 
 
 def has_plain_cache(model: PreTrainedModel) -> bool:

@@ -21,6 +21,7 @@ from r1zero.config import register_schema, resolve
 from r1zero.lora import lora_config
 from r1zero.models import find
 from r1zero.placement import num_ranks
+from r1zero.rollout import PACES
 from r1zero.schema import Config
 
 log = logging.getLogger(__name__)
@@ -164,13 +165,18 @@ def rollout(config: Config, shape: Shape, ranks: int) -> dict[str, float]:
     mine = trainer.get("per_device_train_batch_size", 8) * trainer.get("gradient_accumulation_steps", 1)
     rows = min(config.rollout.max_rows, max(mine, config.task.num_test // ranks))
     stored = 2 if config.model.dtype != "float32" or (trainer.get("bf16") and config.deepspeed) else 4
+    compute = 2 if trainer.get("bf16") else stored
     columns = sequence_tokens(config) + trainer.get("max_completion_length", 256) // 2  # RowCache's spare room
+    if for_gpu(config):
+        columns += PACES["cuda"].column_block  # whole blocks
     parts = {
-        "cache": 2.0 * shape.layers * shape.kv_width * rows * columns * stored,
+        "cache": 2.0 * shape.layers * shape.kv_width * rows * columns * compute,
         "rollout logits": float(LOGIT_COPIES * rows * shape.vocab * 4),
     }
     if config.deepspeed.get("zero_optimization", {}).get("stage", 0) == 3:
         parts["gathered weights"] = shape.parameters * float(stored)
+    if compute < stored:
+        parts["bf16 copies"] = shape.parameters * float(compute)
     return parts
 
 
@@ -184,9 +190,12 @@ def peak(config: Config, shape: Shape, ranks: int) -> float:
     training = estimate(config, shape, ranks)
     resident = sum(training[part] for part in ("weights", "optimizer", "reference"))
     sampling = resident + sum(rollout(config, shape, ranks).values())
-    return max(sum(training.values()), sampling) + (
-        OVERHEAD if torch.cuda.is_available() or config.memory.device_gb else 0
-    )
+    return max(sum(training.values()), sampling) + (OVERHEAD if for_gpu(config) else 0)
+
+
+def for_gpu(config: Config) -> bool:
+    """Whether the run is meant for a GPU."""
+    return torch.cuda.is_available() or bool(config.memory.device_gb)
 
 
 def capacity(config: Config, ranks: int) -> float | None:

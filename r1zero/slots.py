@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from r1zero.kv_cache import Prefix, RowCache, prefill
+from r1zero.kv_cache import Prefix, RowCache, kept_in_place, prefill
 
-# Finished rows are replaced or dropped when they are this share of the batch: both copy a part of the cache, so doing
-# it for every single row would cost more than it saves (measured on 256 rows of the embedded model).
-DROP_SHARE = 1 / 8
+# Finished rows are replaced when they are this share of the batch: that copies a part of the cache, so doing it for
+# every single row would cost more than it saves (measured on 256 rows of the embedded model).
+RENEW_SHARE = 1 / 8
 
 
 class Queue:
@@ -56,10 +56,11 @@ class Slots:
         cache: Their keys and values.
         done_B: Which rows are done; the decode loop updates it.
         num_slots: Most rows in flight.
+        drop_share: Finished rows that no other replaces are dropped when they are this share of the batch.
     """
 
-    def __init__(self, queue: Queue, cache: RowCache, done_B: torch.Tensor, num_slots: int) -> None:
-        self.queue, self.cache, self.done_B = queue, cache, done_B
+    def __init__(self, queue: Queue, cache: RowCache, done_B: torch.Tensor, num_slots: int, drop_share: float) -> None:
+        self.queue, self.cache, self.done_B, self.drop_share = queue, cache, done_B, drop_share
         self.device = done_B.device
         self.rows_R, self.ids_R, self.position_R = torch.zeros(3, num_slots, dtype=torch.long, device=self.device)
         self.fill(torch.arange(num_slots, device=self.device))
@@ -80,13 +81,21 @@ class Slots:
         """Fill or drop the slots of rows that are done, when enough are or the cache has no room for ``steps`` more."""
         done_R = self.done_B[self.rows_R]
         free = done_R.nonzero().squeeze(1)
-        if len(free) < DROP_SHARE * len(done_R) and self.cache.room() > steps:
+        share = RENEW_SHARE if len(self.queue) else self.drop_share
+        if len(free) < share * len(done_R) and self.cache.room() > steps:
             return
         free = self.fill(free)
         if len(free):
             kept = torch.ones_like(done_R).index_fill(0, free, value=False).nonzero().squeeze(1)
             self.cache.keep(kept)
-            self.rows_R, self.ids_R, self.position_R = self.rows_R[kept], self.ids_R[kept], self.position_R[kept]
+            self.rows_R = kept_in_place(self.rows_R, kept)
+            self.ids_R = kept_in_place(self.ids_R, kept)
+            self.position_R = kept_in_place(self.position_R, kept)
+
+    def shape(self) -> tuple[int, int, int]:
+        """Equal for steps that run the same kernels: the rows in flight, and the columns that attention sees."""
+        seen = self.cache.columns.seen
+        return len(self.rows_R), seen.start, seen.stop
 
     def feed(self, model: PreTrainedModel) -> torch.Tensor:
         """The logits (R, V) of each row's next token."""
@@ -102,8 +111,8 @@ class Slots:
             past_key_values=self.cache,
             use_cache=True,
         ).logits[:, -1]
-        self.cache.advance()
-        self.position_R = self.position_R + 1
+        self.cache.columns.next_1 += 1
+        self.position_R += 1
         return logits_RV
 
 

@@ -159,7 +159,8 @@ class R1ZeroTrainer(LeanTrainer):
         unwrapped = unwrap_model_for_generation(
             self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
         )
-        with self.interruptible(), unwrapped as model:
+        # Autocast from outside the loop casts the weights once, not at every token.
+        with self.interruptible(), unwrapped as model, self.accelerator.autocast():
             model.eval()
             common = (model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
             max_rows = self.config.rollout.max_rows

@@ -45,6 +45,14 @@ def test_the_3b_run_by_hand() -> None:
     assert rollout(config, shape, 2)["cache"] == 36 * 2 * 256 * 256 * (256 + 1024 + 512) * 2
 
 
+def test_autocast_keeps_the_cache_and_a_copy_of_the_weights_in_bfloat16() -> None:
+    config = compose_config("+experiment=tinyzero_3b", "deepspeed=none", "model.dtype=float32")
+    shape = model_shape(config)
+    parts = rollout(config, shape, 2)
+    assert parts["cache"] == 36 * 2 * 256 * 256 * (256 + 1024 + 512) * 2
+    assert parts["bf16 copies"] == 2 * shape.parameters
+
+
 def test_a_run_that_cannot_fit_is_refused_and_told_what_would_fit() -> None:
     overrides = ("+experiment=tinyzero_3b", "memory.device_gb=40", "launch.num_processes=1")
     config = compose_config(*overrides)

@@ -1,17 +1,23 @@
 """Rollouts: the tokens, the distribution and the log-probs of the model, whatever shares the batch."""
 
 import copy
+import logging
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from r1zero import rollout
+from r1zero import cuda_graphs, rollout
 from r1zero.kv_cache import has_plain_cache
 from r1zero.rollout import Sampling, decode, draw, keyed_uniforms
 from r1zero.rollout_transformers import generate, generate_continuously
 from r1zero.stop_strings import StopStrings
+from r1zero.trainer import R1ZeroTrainer
 
 EOS, PAD = 2, 0
 PROMPTS = [[1, 30, 31], [1, 40], [1, 50, 51, 52, 53], [1, 30, 31], [1, 60, 61]]
@@ -70,7 +76,7 @@ def test_waiting_rows_take_the_places_of_finished_ones(
     prompts = [prompt for prompt in prompts for _ in range(4)]
     keys, eos, sampling = [str(i) for i in range(40)], list(range(2, 12)), Sampling(max_tokens=25)
     at_once = decode(tiny_model, prompts, keys, sampling, eos, PAD)
-    monkeypatch.setitem(rollout.LOOK_EVERY, "cpu", look_every)
+    monkeypatch.setitem(rollout.PACES, "cpu", replace(rollout.PACES["cpu"], look_every=look_every))
     finished: dict[int, rollout.Completion] = {}
     in_turn = decode(tiny_model, prompts, keys, sampling, eos, PAD, max_rows=max_rows, on_finish=finished.__setitem__)
     assert [done.ids for done in in_turn] == [done.ids for done in at_once]
@@ -121,6 +127,28 @@ def test_bfloat16_decodes_what_its_forward_says(tiny_model: LlamaForCausalLM) ->
         logits = model(torch.tensor([prompt + done.ids])).logits[0, len(prompt) - 1 : -1].float()
         expected = logits.log_softmax(-1).gather(1, torch.tensor(done.ids)[:, None]).squeeze(1)
         torch.testing.assert_close(torch.tensor(done.logprobs), expected, atol=0.25, rtol=0)
+
+
+def test_weights_are_cast_once_for_a_rollout(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """Under bfloat16 autocast of float32 weights, which would else cast all of them at every token."""
+    trainer = make_trainer(bf16=True, use_cpu=True)
+    weight = trainer.model.model.layers[0].mlp.up_proj.weight
+    sampling = Sampling(max_tokens=8)
+    with torch.profiler.profile(record_shapes=True) as profile:
+        done = trainer.sample_ids(PROMPTS, KEYS, sampling)
+    casts = [
+        event
+        for event in profile.events()
+        if event.name == "aten::_to_copy" and event.input_shapes[:1] == [list(weight.shape)]
+    ]
+    assert max(len(one.ids) for one in done) > 2
+    alike = sum(other.shape == weight.shape for other in trainer.model.parameters())
+    assert len(casts) == alike
+    trainer.model.eval()
+    trainer.model.forward = torch.autocast("cpu", torch.bfloat16)(trainer.model.forward)  # casts at every token
+    apart = decode(trainer.model, PROMPTS, KEYS, sampling, trainer.eos_token_ids, PAD)
+    assert [one.ids for one in done] == [one.ids for one in apart]
+    assert [one.logprobs for one in done] == [one.logprobs for one in apart]
 
 
 def test_the_first_token_follows_the_model(tiny_model: LlamaForCausalLM) -> None:
@@ -204,3 +232,93 @@ def test_a_sliding_window_model_is_left_to_generate(tiny_model: LlamaForCausalLM
     )
     assert not has_plain_cache(window)
     assert has_plain_cache(tiny_model)
+
+
+class Recording(TorchDispatchMode):
+    """Stands in for the capture of a CUDA graph: notes the operations of a step, and undoes what they wrote.
+
+    Refuses what a capture refuses, an operation whose result has to be known to go on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operations: list[tuple[Any, ...]] = []
+        self.written: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        waits = {torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(func.tags)
+        if func is torch.ops.aten.index.Tensor:  # of a dynamic shape under a mask only
+            waits = any(index is not None and index.dtype is torch.bool for index in args[1])
+        assert not waits, f"{func} cannot be captured"
+        for arg, declared in zip(args, func._schema.arguments, strict=False):
+            if declared.alias_info is not None and declared.alias_info.is_write:
+                self.written.setdefault(id(arg), (arg, arg.clone()))
+        result = func(*args, **(kwargs or {}))
+        self.operations.append((func, args, kwargs or {}, result))
+        return result
+
+    def replay(self) -> None:
+        """The same operations on the same memory, without the Python between them."""
+        now: dict[int, torch.Tensor] = {}
+        for func, args, kwargs, before in self.operations:
+            args, kwargs = tree_map_only(torch.Tensor, lambda tensor: now.get(id(tensor), tensor), (args, kwargs))
+            result = func(*args, **kwargs)
+            for old, new in zip(tree_leaves(before), tree_leaves(result), strict=True):
+                now[id(old)] = new
+
+
+def record(step: Callable[[], None]) -> Callable[[], None]:
+    """The replay of ``step``, which is not done yet."""
+    recording = Recording()
+    with recording:
+        step()
+    for tensor, before in recording.written.values():
+        tensor.copy_(before)
+    return recording.replay
+
+
+@pytest.mark.parametrize("max_rows", [3, 16, 64])
+@pytest.mark.parametrize("how", [{}, {"top_k": 20, "top_p": 0.9, "min_p": 0.01}, {"greedy": True}])
+def test_captured_steps_give_the_same_completions(
+    tiny_model: LlamaForCausalLM,
+    tokenizer: PreTrainedTokenizerFast,
+    monkeypatch: pytest.MonkeyPatch,
+    how: dict[str, Any],
+    max_rows: int,
+) -> None:
+    """The pace and the fixed shapes of CUDA, on a CPU: rows leave, others enter, columns move, strings end rows."""
+    prompts, keys, eos = PROMPTS * 8, [f"row {i}" for i in range(40)], list(range(2, 12))
+    stop = StopStrings(["7", "(yes)", "9 1"], tokenizer)
+    arguments = (tiny_model, prompts, keys, Sampling(max_tokens=40, **how), eos, PAD)
+    eager = decode(*arguments, max_rows=max_rows, stop=stop)
+    replays: list[str] = []
+
+    def capture(step: Callable[[], None]) -> Callable[[], None]:
+        replay = record(step)
+        return lambda: (replays.append("replay"), replay())[1]
+
+    monkeypatch.setitem(rollout.PACES, "cpu", replace(rollout.PACES["cuda"], column_block=16))
+    monkeypatch.setitem(cuda_graphs.CAPTURES, "cpu", lambda: capture)
+    replayed = decode(*arguments, max_rows=max_rows, stop=stop)
+    assert len(replays) > 5
+    assert [(done.ids, done.truncated) for done in replayed] == [(done.ids, done.truncated) for done in eager]
+    for one, other in zip(replayed, eager, strict=True):
+        torch.testing.assert_close(torch.tensor(one.logprobs), torch.tensor(other.logprobs), atol=3e-5, rtol=0)
+        assert one.entropy == pytest.approx(other.entropy, abs=1e-3)
+
+
+def test_a_step_that_cannot_be_captured_runs_as_it_is(
+    tiny_model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(step: Callable[[], None]) -> Callable[[], None]:
+        raise RuntimeError("operation not permitted when stream is capturing\nand more")
+
+    arguments = (tiny_model, PROMPTS, KEYS, Sampling(max_tokens=20), [EOS], PAD)
+    expected = [done.ids for done in decode(*arguments)]
+    monkeypatch.setitem(rollout.PACES, "cpu", rollout.PACES["cuda"])
+    monkeypatch.setitem(cuda_graphs.CAPTURES, "cpu", lambda: refuse)
+    with caplog.at_level(logging.INFO):
+        assert [done.ids for done in decode(*arguments)] == expected
+    assert [record.message for record in caplog.records] == [
+        "Decoding goes on without CUDA graphs: operation not permitted when stream is capturing"
+    ]

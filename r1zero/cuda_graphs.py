@@ -1,0 +1,61 @@
+"""A decoding step as one launch: captured once for each shape, then replayed.
+
+A step of a small batch is hundreds of kernels that run for microseconds each, and Python takes longer to launch them
+than a GPU to run them. A step that works on tensors at fixed addresses can be captured as a CUDA graph instead.
+"""
+
+import logging
+from collections.abc import Callable, Hashable
+
+import torch
+
+log = logging.getLogger(__name__)
+
+Step = Callable[[], None]
+
+
+def cuda_capture() -> Callable[[Step], Step]:
+    """Turns a step into its replay. Captures share one pool of memory: they run one after the other."""
+    pool = torch.cuda.graph_pool_handle()
+
+    def capture(step: Step) -> Step:
+        graph = torch.cuda.CUDAGraph()
+        # Other threads judge completions meanwhile; what they call must not end the capture.
+        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+            step()
+        return graph.replay
+
+    return capture
+
+
+# What can capture a step, by type of device.
+CAPTURES: dict[str, Callable[[], Callable[[Step], Step]]] = {"cuda": cuda_capture}
+
+
+class Replayed:
+    """``step``, replayed from its second time with the same shape on; as it is where nothing can capture it.
+
+    Args:
+        step: Reads and writes tensors that stay where they are, and makes neither the CPU wait nor a shape depend on
+            data. What it does besides, on the CPU, is not repeated.
+        shape: Whatever else a step depends on; steps of equal shape are the same kernels.
+        device: Where the tensors are.
+    """
+
+    def __init__(self, step: Step, shape: Callable[[], Hashable], device: torch.device) -> None:
+        self.step, self.shape = step, shape
+        self.capture = CAPTURES[device.type]() if device.type in CAPTURES else None
+        self.seen: set[Hashable] = set()
+        self.replays: dict[Hashable, Step] = {}
+
+    def __call__(self) -> None:
+        """One step."""
+        shape = self.shape()
+        if self.capture is not None and shape in self.seen and shape not in self.replays:
+            try:
+                self.replays[shape] = self.capture(self.step)
+            except RuntimeError as error:  # of CUDA: an operation that cannot be captured, or no memory for it
+                log.info("Decoding goes on without CUDA graphs: %s", str(error).splitlines()[0])
+                self.capture = None
+        self.seen.add(shape)  # the first step of a shape warms up what a capture must not
+        self.replays.get(shape, self.step)()
