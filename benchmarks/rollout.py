@@ -1,6 +1,6 @@
 """Speed of rollouts: our decode loop against the model's ``generate``, as TRL calls it, and continuous batching.
 
-``python -m benchmarks.rollout [--model nano] [--rounds 3]``            the embedded model on its own task
+``python -m benchmarks.rollout [--model nano] [--rounds 3] [key=value ...]``   the embedded model on its own task
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
 All loops run in one process, one after the other in every round, on the same prompts. Random weights draw tokens
@@ -64,11 +64,11 @@ class Workload:
     max_tokens: int
 
 
-def task_workload(model: str, num_rows: int) -> Workload:
+def task_workload(model: str, num_rows: int, overrides: list[str]) -> Workload:
     """The default task with its own prompts, groups of 8."""
     register_schema()
     with initialize_config_module(version_base="1.3", config_module="conf"):
-        config = resolve(compose("train", overrides=[f"model.path={model}", "tracker=none"]))
+        config = resolve(compose("train", overrides=[f"model.path={model}", "tracker=none", *overrides]))
     tokenizer = load_tokenizer(config.model)
     rows = build_task(config, tokenizer).train[: num_rows // 8]
     prompts = [encode(row["prompt"], tokenizer) for row in rows for _ in range(8)]
@@ -162,6 +162,7 @@ def main() -> None:
     parser.add_argument("--loops", nargs="+", default=["generate", "r1zero"], choices=LOOPS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
+    parser.add_argument("overrides", nargs="*", help="config overrides, as for r1zero.train; without --shapes")
     arguments = parser.parse_args()
     quiet()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -178,7 +179,7 @@ def main() -> None:
                 if shape:
                     work = random_workload(shape, rows, mean, arguments.max_tokens, device, dtype)
                 else:
-                    work = task_workload(arguments.model, rows)
+                    work = task_workload(arguments.model, rows, arguments.overrides)
                 results[work.label] = measure(work, arguments.loops, arguments.rounds, peak)
                 sys.stdout.write("\n".join(table(work.label, results[work.label])) + "\n")
     ratios = [

@@ -51,6 +51,7 @@ RESERVED_TRAINER_KEYS = {
     "use_vllm": "rollout",
     "use_transformers_continuous_batching": "rollout",
     "cache_implementation": "rollout",
+    "ds3_gather_for_generation": "nothing: ranks decode different numbers of tokens, so each needs whole weights",
 }
 
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16

@@ -20,8 +20,12 @@ def cuda_capture() -> Callable[[Step], Step]:
 
     def capture(step: Step) -> Step:
         graph = torch.cuda.CUDAGraph()
-        # Other threads judge completions meanwhile; what they call must not end the capture.
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+        # The outer context leaves the capture's stream where a capture that fails does not. Other threads judge
+        # completions meanwhile; what they call must not end the capture.
+        with (
+            torch.cuda.stream(torch.cuda.current_stream()),
+            torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"),
+        ):
             step()
         return graph.replay
 
@@ -35,6 +39,8 @@ CAPTURES: dict[str, Callable[[], Callable[[Step], Step]]] = {"cuda": cuda_captur
 class Replayed:
     """``step``, replayed from its second time with the same shape on; as it is where nothing can capture it.
 
+    Once a capture has failed, no other is tried in this process: torch does not return the memory of a failed one.
+
     Args:
         step: Reads and writes tensors that stay where they are, and makes neither the CPU wait nor a shape depend on
             data. What it does besides, on the CPU, is not repeated.
@@ -43,8 +49,8 @@ class Replayed:
     """
 
     def __init__(self, step: Step, shape: Callable[[], Hashable], device: torch.device) -> None:
-        self.step, self.shape = step, shape
-        self.capture = CAPTURES[device.type]() if device.type in CAPTURES else None
+        self.step, self.shape, self.kind = step, shape, device.type
+        self.capture = CAPTURES[self.kind]() if self.kind in CAPTURES else None
         self.seen: set[Hashable] = set()
         self.replays: dict[Hashable, Step] = {}
 
@@ -55,7 +61,9 @@ class Replayed:
             try:
                 self.replays[shape] = self.capture(self.step)
             except RuntimeError as error:  # of CUDA: an operation that cannot be captured, or no memory for it
-                log.info("Decoding goes on without CUDA graphs: %s", str(error).splitlines()[0])
+                # What ends a capture raises an error of its own, behind which is the one that says why.
+                log.info("Decoding goes on without further CUDA graphs: %r", error.__context__ or error)
                 self.capture = None
+                del CAPTURES[self.kind]
         self.seen.add(shape)  # the first step of a shape warms up what a capture must not
         self.replays.get(shape, self.step)()

@@ -167,16 +167,18 @@ def rollout(config: Config, shape: Shape, ranks: int) -> dict[str, float]:
     stored = 2 if config.model.dtype != "float32" or (trainer.get("bf16") and config.deepspeed) else 4
     compute = 2 if trainer.get("bf16") else stored
     columns = sequence_tokens(config) + trainer.get("max_completion_length", 256) // 2  # RowCache's spare room
-    if for_gpu(config):
-        columns += PACES["cuda"].column_block  # whole blocks
+    logits = LOGIT_COPIES * rows * shape.vocab * 4
+    if for_gpu(config):  # whole blocks of columns, and a second step's logits in what captured steps hold
+        columns += PACES["cuda"].column_block + 2 * PACES["cuda"].look_every
+        logits *= 2
     parts = {
         "cache": 2.0 * shape.layers * shape.kv_width * rows * columns * compute,
-        "rollout logits": float(LOGIT_COPIES * rows * shape.vocab * 4),
+        "rollout logits": float(logits),
     }
     if config.deepspeed.get("zero_optimization", {}).get("stage", 0) == 3:
         parts["gathered weights"] = shape.parameters * float(stored)
     if compute < stored:
-        parts["bf16 copies"] = shape.parameters * float(compute)
+        parts["bf16 copies"] = shape.trained * float(compute)  # autocast keeps those of weights that are trained
     return parts
 
 

@@ -45,8 +45,8 @@ class Pace:
 
 
 # A CPU looks at no cost, and computes each column and row that it is given; measured on 256 rows of the embedded model.
-# CUDA captures a step for every shape: with blocks and halves, 256 rows of up to 1,024 tokens have about a dozen. Not
-# tuned yet: that takes a GPU.
+# CUDA captures a step for every shape: with blocks and halves, 256 rows of up to 1,024 tokens, all in flight at
+# once, have about a dozen. Not tuned yet: that takes a GPU.
 PACES = {"cpu": Pace(1, 1, 1 / 8), "cuda": Pace(8, 256, 1 / 2)}
 PACE_ELSEWHERE = Pace(8, 1, 1 / 8)
 

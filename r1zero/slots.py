@@ -98,7 +98,7 @@ class Slots:
         return len(self.rows_R), seen.start, seen.stop
 
     def feed(self, model: PreTrainedModel) -> torch.Tensor:
-        """The logits (R, V) of each row's next token."""
+        """The logits (R, V) of each row's next token; ``cache.advance`` then counts the column on the CPU's side."""
         mask_RS = None
         if self.cache.padded() or groups_queries(model):
             mask_RS = self.cache.attention_mask()
@@ -112,7 +112,7 @@ class Slots:
             use_cache=True,
         ).logits[:, -1]
         self.cache.columns.next_1 += 1
-        self.position_R += 1
+        self.position_R += ~self.done_B[self.rows_R]  # of rows that draw in vain it stays within the model's range
         return logits_RV
 
 

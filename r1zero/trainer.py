@@ -156,10 +156,8 @@ class R1ZeroTrainer(LeanTrainer):
     ) -> list[Completion]:
         """Completions from the current policy; ``on_finish`` gets each as soon as it is known."""
         was_training = self.model.training
-        unwrapped = unwrap_model_for_generation(
-            self.model_wrapped, self.accelerator, gather_deepspeed3_params=self.args.ds3_gather_for_generation
-        )
-        # Autocast from outside the loop casts the weights once, not at every token.
+        unwrapped = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+        # Autocast from outside the loop casts the trained weights once, not at every token.
         with self.interruptible(), unwrapped as model, self.accelerator.autocast():
             model.eval()
             common = (model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
