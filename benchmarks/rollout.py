@@ -162,8 +162,10 @@ def main() -> None:
     parser.add_argument("--loops", nargs="+", default=["generate", "r1zero"], choices=LOOPS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="where to write the figures as JSON")
-    parser.add_argument("overrides", nargs="*", help="config overrides, as for r1zero.train; without --shapes")
+    parser.add_argument("overrides", nargs="*", help="config overrides, as for r1zero.train")
     arguments = parser.parse_args()
+    if arguments.shapes and arguments.overrides:
+        parser.error(f"{' '.join(arguments.overrides)}: random weights have no config; leave --shapes or these out.")
     quiet()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, arguments.dtype) if arguments.shapes else torch.float32

@@ -139,11 +139,7 @@ class ResumableTrainer(GRPOTrainer):
                 seal(partial, folder / name, self.facts())
                 rotate(folder, self.config.checkpoints.keep_last, self.config.checkpoints.keep_best)
                 clear_partial(folder)
-        except (
-            OSError,
-            RuntimeError,
-            SafetensorError,
-        ) as error:  # a full disk to each library
+        except (OSError, RuntimeError, SafetensorError) as error:  # a full disk to each library
             clear_partial(folder)
             raise CheckpointError(f"{folder / name} could not be written ({error}).") from error
         finally:
