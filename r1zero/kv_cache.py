@@ -48,9 +48,10 @@ class RowLayer(DynamicLayer):
         self.is_initialized = True
 
     def allocate(self, states: tuple[torch.Tensor, torch.Tensor]) -> None:
-        """Buffers for ``states``; zeros, since what a mask hides must still be finite.
+        """Buffers for ``states``, whose memory is not touched yet: most rows never fill theirs.
 
-        Under autocast in its type, to which attention would cast all of them at every step.
+        Where attention sees whole blocks, zeros: what a mask hides must still be finite. Under autocast in its type, to
+        which attention would cast all of them at every step.
         """
         if not self.buffers:
             device = states[0].device.type
@@ -58,15 +59,20 @@ class RowLayer(DynamicLayer):
             for state in states:
                 shape = (self.num_rows, state.size(1), self.columns.capacity, state.size(3))
                 dtype = torch.get_autocast_dtype(device) if casts else state.dtype
-                self.buffers.append(state.new_zeros(shape, dtype=dtype))
+                make = state.new_empty if self.columns.block == 1 else state.new_zeros
+                self.buffers.append(make(shape, dtype=dtype))
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *args: Any, **kwargs: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Write one column and return views of all that attention sees."""
         self.allocate((key_states, value_states))
+        columns = self.columns
         for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer.index_copy_(2, self.columns.next_1, states.to(buffer.dtype))
+            if columns.block == 1:
+                buffer[:, :, columns.end : columns.end + 1] = states
+            else:  # a captured step has to find the column in a tensor
+                buffer.index_copy_(2, columns.next_1, states.to(buffer.dtype))
         keys, values = self.buffers
         return keys[:, :, self.columns.seen], values[:, :, self.columns.seen]
 
@@ -74,20 +80,24 @@ class RowLayer(DynamicLayer):
         """Columns that attention sees, but for one."""
         return self.columns.seen.stop - self.columns.seen.start - 1
 
+    def clear(self, first: int, end: int) -> None:
+        """Make columns [first, end) finite, which attention is about to see for the first time."""
+        for buffer in self.buffers:
+            buffer[:, :, first:end] = 0
+
     def write(self, rows: torch.Tensor, states: tuple[torch.Tensor, torch.Tensor]) -> None:
         """Put ``states`` (len(rows), H, width, D) into ``rows``, right-aligned in front of the next column."""
-        self.allocate(states)
         end = self.columns.end
         for buffer, prefix in zip(self.buffers, states, strict=True):
             buffer[rows, :, end - prefix.size(2) : end] = prefix.to(buffer.dtype)
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Drop every row not in ``rows``; copies only the columns in use."""
+    def drop(self, holes: torch.Tensor, movers: torch.Tensor, num_rows: int) -> None:
+        """Let ``movers`` take the places ``holes`` and keep the first ``num_rows``; copies only the columns in use."""
         used = slice(self.columns.first, self.columns.end)
         for i, buffer in enumerate(self.buffers):
-            kept = buffer[: len(rows)]
-            kept[:, :, used] = buffer[:, :, used].index_select(0, rows)
-            self.buffers[i] = kept
+            if len(movers):
+                buffer[holes, :, used] = buffer[movers, :, used]
+            self.buffers[i] = buffer[:num_rows]
 
     def shift(self, by: int) -> None:
         """Move the columns in use ``by`` columns to the left."""
@@ -139,16 +149,18 @@ class RowCache(Cache):
 
     def admit(self, rows: torch.Tensor, prefix: Prefix, which: torch.Tensor) -> None:
         """Let ``rows`` hold the prefixes ``which`` (len(rows),) of ``prefix`` and nothing else."""
-        for layer, (keys, values) in zip(self.row_layers, prefix.layers, strict=bool(prefix.layers)):
-            layer.write(rows, (keys[which], values[which]))
         self.start_R[rows] = self.columns.end - prefix.lengths[which]
-        self.columns.first = int(self.start_R.min())
+        before, self.columns.first = self.columns.first, int(self.start_R.min())
+        for layer, (keys, values) in zip(self.row_layers, prefix.layers, strict=bool(prefix.layers)):
+            layer.allocate((keys, values))
+            layer.clear(self.columns.first, before)
+            layer.write(rows, (keys[which], values[which]))
 
-    def keep(self, rows: torch.Tensor) -> None:
-        """Drop every row not in ``rows``."""
+    def drop(self, holes: torch.Tensor, movers: torch.Tensor, num_rows: int) -> None:
+        """Let ``movers`` take the places ``holes`` and keep the first ``num_rows``."""
         for layer in self.row_layers:
-            layer.keep(rows)
-        self.start_R = kept_in_place(self.start_R, rows)
+            layer.drop(holes, movers, num_rows)
+        self.start_R = moved_in_place(self.start_R, holes, movers, num_rows)
         self.columns.first = int(self.start_R.min())
 
     def advance(self) -> None:
@@ -178,10 +190,10 @@ class RowCache(Cache):
         return self.columns.block > 1 or bool((self.start_R > self.columns.first).any())
 
 
-def kept_in_place(values_R: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """``values_R[rows]`` in the memory of ``values_R``, whose address captured steps know."""
-    kept = values_R[: len(rows)]
-    return kept.copy_(values_R[rows])
+def moved_in_place(values_R: torch.Tensor, holes: torch.Tensor, movers: torch.Tensor, num_rows: int) -> torch.Tensor:
+    """The first ``num_rows`` values, after ``movers`` took the places ``holes``; captured steps know their address."""
+    values_R[holes] = values_R[movers]
+    return values_R[:num_rows]
 
 
 def has_plain_cache(model: PreTrainedModel) -> bool:

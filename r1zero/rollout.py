@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 from transformers import (
     LogitsProcessor,
     MinPLogitsWarper,
@@ -24,6 +25,7 @@ from transformers import (
 )
 
 from r1zero.cuda_graphs import Replayed
+from r1zero.decoding_step import decoding_step
 from r1zero.kv_cache import RowCache
 from r1zero.slots import Queue, Slots
 from r1zero.stop_strings import StopStrings
@@ -151,31 +153,36 @@ class Record:
     ) -> None:
         self.max_tokens, self.stop = max_tokens, stop
         self.eos = torch.tensor(list(eos_ids), device=device)
-        self.ids_BT = torch.full((num_rows, max_tokens), int(eos_ids[0]), device=device)
-        self.logprobs_BT = torch.zeros(num_rows, max_tokens, device=device)
-        self.entropy_BT = torch.zeros(num_rows, max_tokens, device=device)
+        # One column more than there are tokens: what rows that are done draw in vain goes there.
+        self.ids_BT = torch.full((num_rows, max_tokens + 1), int(eos_ids[0]), device=device)
+        self.logprobs_BT = torch.zeros(num_rows, max_tokens + 1, device=device)
+        self.entropy_BT = torch.zeros(num_rows, max_tokens + 1, device=device)
         self.length_B = torch.zeros(num_rows, dtype=torch.long, device=device)
-        self.truncated_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
+        self.stopped_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
         self.done_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
         self.collected_B = torch.zeros(num_rows, dtype=torch.bool, device=device)
 
+    def next_column(self, rows: torch.Tensor) -> torch.Tensor:
+        """Where the next token of each of ``rows`` (R,) goes (R,); behind all tokens if the row is done."""
+        return torch.where(self.done_B[rows], self.max_tokens, self.length_B[rows])
+
     def add(
-        self, rows: torch.Tensor, ids_R: torch.Tensor, log_probs_RV: torch.Tensor, probabilities_RV: torch.Tensor
+        self,
+        rows: torch.Tensor,
+        at_R: torch.Tensor,
+        ids_R: torch.Tensor,
+        log_probs_RV: torch.Tensor,
+        probabilities_RV: torch.Tensor,
     ) -> None:
-        """Note the token ``ids_R`` that each of ``rows`` drew; rows that are done drew in vain."""
-        running_R = ~self.done_B[rows]
-        at_R = self.length_B[rows].clamp(max=self.max_tokens - 1)
-        logprobs_R = log_probs_RV.gather(1, ids_R[:, None]).squeeze(1)
-        self.ids_BT[rows, at_R] = torch.where(running_R, ids_R, self.ids_BT[rows, at_R])
-        self.logprobs_BT[rows, at_R] = torch.where(running_R, logprobs_R, self.logprobs_BT[rows, at_R])
+        """Note the token ``ids_R`` that each of ``rows`` drew for its column ``at_R``, which is its next."""
+        self.ids_BT[rows, at_R] = ids_R
+        self.logprobs_BT[rows, at_R] = log_probs_RV.gather(1, ids_R[:, None]).squeeze(1)
         # A token ruled out by the model itself has probability 0 and log-probability -inf: it adds 0, not NaN.
-        entropy_R = -(probabilities_RV * log_probs_RV.clamp(min=torch.finfo(log_probs_RV.dtype).min)).sum(dim=1)
-        self.entropy_BT[rows, at_R] = torch.where(running_R, entropy_R, self.entropy_BT[rows, at_R])
-        self.length_B[rows] += running_R
+        finite_RV = log_probs_RV.clamp(min=torch.finfo(log_probs_RV.dtype).min)
+        self.entropy_BT[rows, at_R] = -(probabilities_RV * finite_RV).sum(dim=1)
+        self.length_B.index_add_(0, rows, (at_R < self.max_tokens).long())
         ended_R = (ids_R[:, None] == self.eos).any(dim=1)
-        full_R = self.length_B[rows] == self.max_tokens
-        self.truncated_B[rows] |= running_R & full_R & ~ended_R
-        self.done_B[rows] |= running_R & (full_R | ended_R)
+        self.done_B[rows] |= ended_R | (at_R == self.max_tokens - 1)
 
     def cut_at_stop_strings(self, rows: torch.Tensor, steps: int) -> None:
         """End ``rows`` behind the first of their last ``steps`` tokens that completes a stop string."""
@@ -193,19 +200,23 @@ class Record:
         # The last tokens come first, so a row's first stop string is the one that stays.
         for (row, end), completed in zip(ends, self.stop.completed(recent), strict=True):
             if completed:
-                self.length_B[row], self.truncated_B[row], self.done_B[row] = end, False, True
+                self.length_B[row], self.stopped_B[row], self.done_B[row] = end, True, True
 
     def collect(self) -> dict[int, Completion]:
         """The completions that are done and have not been collected before, by row."""
         rows = (self.done_B & ~self.collected_B).nonzero().squeeze(1)
+        if not len(rows):
+            return {}
         self.collected_B[rows] = True
-        behind_BT = torch.arange(self.max_tokens, device=rows.device) >= self.length_B[rows, None]
+        length_B = self.length_B[rows]
+        behind_BT = torch.arange(self.max_tokens + 1, device=rows.device) >= length_B[:, None]
         entropy_B = self.entropy_BT[rows].masked_fill(behind_BT, 0.0).sum(dim=1)
-        columns = (rows, self.ids_BT[rows], self.logprobs_BT[rows], self.length_B[rows], entropy_B)
+        ended_B = torch.isin(self.ids_BT[rows, length_B - 1], self.eos) | self.stopped_B[rows]
+        columns = (rows, self.ids_BT[rows], self.logprobs_BT[rows], length_B, entropy_B, ~ended_B)
         return {
             row: Completion(ids[:length], logprobs[:length], entropy, truncated)
             for row, ids, logprobs, length, entropy, truncated in zip(
-                *(column.tolist() for column in (*columns, self.truncated_B[rows])), strict=True
+                *(column.tolist() for column in columns), strict=True
             )
         }
 
@@ -248,16 +259,17 @@ def decode(
     record = Record(len(prompts), sampling.max_tokens, eos_ids, stop, model.device)
     queue = Queue(model, prompts, pad_id, max_rows)
     slots = Slots(queue, cache, record.done_B, num_slots, pace.drop_share)
-    uniforms_BT = keyed_uniforms(keys, sampling.max_tokens).to(model.device)
+    uniforms_BT = functional.pad(keyed_uniforms(keys, sampling.max_tokens), (0, 1)).to(model.device)
+    step_model = decoding_step(model)
     completions: dict[int, Completion] = {}
 
     def sample_next() -> None:
-        logits_RV = slots.feed(model).float() / (1.0 if sampling.greedy else sampling.temperature)
+        logits_RV = slots.feed(step_model).float() / (1.0 if sampling.greedy else sampling.temperature)
         log_probs_RV = logits_RV.log_softmax(dim=-1)
         probabilities_RV = log_probs_RV.exp()
-        at_R = record.length_B[slots.rows_R].clamp(max=sampling.max_tokens - 1)
+        at_R = record.next_column(slots.rows_R)
         slots.ids_R.copy_(sampling.choose(log_probs_RV, probabilities_RV, uniforms_BT[slots.rows_R, at_R]))
-        record.add(slots.rows_R, slots.ids_R, log_probs_RV, probabilities_RV)
+        record.add(slots.rows_R, at_R, slots.ids_R, log_probs_RV, probabilities_RV)
 
     sample_next = Replayed(sample_next, slots.shape, model.device)
     for step in itertools.count(1):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from transformers import PreTrainedModel
 
-from r1zero.kv_cache import Prefix, RowCache, kept_in_place, prefill
+from r1zero.decoding_step import DecodingStep
+from r1zero.kv_cache import Prefix, RowCache, moved_in_place, prefill
 
 # Finished rows are replaced when they are this share of the batch: that copies a part of the cache, so doing it for
 # every single row would cost more than it saves (measured on 256 rows of the embedded model).
@@ -86,40 +87,24 @@ class Slots:
             return
         free = self.fill(free)
         if len(free):
-            kept = torch.ones_like(done_R).index_fill(0, free, value=False).nonzero().squeeze(1)
-            self.cache.keep(kept)
-            self.rows_R = kept_in_place(self.rows_R, kept)
-            self.ids_R = kept_in_place(self.ids_R, kept)
-            self.position_R = kept_in_place(self.position_R, kept)
+            num_rows = len(done_R) - len(free)
+            kept_R = torch.ones_like(done_R).index_fill(0, free, value=False)
+            # Only rows behind the new end move, into the places of finished ones before it.
+            holes, movers = free[free < num_rows], kept_R[num_rows:].nonzero().squeeze(1) + num_rows
+            self.cache.drop(holes, movers, num_rows)
+            self.rows_R, self.ids_R, self.position_R = (
+                moved_in_place(values, holes, movers, num_rows) for values in (self.rows_R, self.ids_R, self.position_R)
+            )
 
     def shape(self) -> tuple[int, int, int]:
         """Equal for steps that run the same kernels: the rows in flight, and the columns that attention sees."""
         seen = self.cache.columns.seen
         return len(self.rows_R), seen.start, seen.stop
 
-    def feed(self, model: PreTrainedModel) -> torch.Tensor:
+    def feed(self, step: DecodingStep) -> torch.Tensor:
         """The logits (R, V) of each row's next token; ``cache.advance`` then counts the column on the CPU's side."""
-        mask_RS = None
-        if self.cache.padded() or groups_queries(model):
-            mask_RS = self.cache.attention_mask()
-            if model.config._attn_implementation == "sdpa":
-                mask_RS = mask_RS[:, None, None]  # as it is used, so that the model need not build it
-        logits_RV = model(
-            input_ids=self.ids_R[:, None],
-            attention_mask=mask_RS,
-            position_ids=self.position_R[:, None],
-            past_key_values=self.cache,
-            use_cache=True,
-        ).logits[:, -1]
+        mask_RS = self.cache.attention_mask() if self.cache.padded() else None
+        logits_RV = step(self.ids_R, self.position_R, mask_RS, self.cache)
         self.cache.columns.next_1 += 1
         self.position_R += ~self.done_B[self.rows_R]  # of rows that draw in vain it stays within the model's range
         return logits_RV
-
-
-def groups_queries(model: PreTrainedModel) -> bool:
-    """Whether query heads share keys and values.
-
-    Under a mask, transformers then runs them as one product, twice as fast on a CPU as torch's own grouping without.
-    """
-    heads = getattr(model.config, "num_attention_heads", 1)
-    return getattr(model.config, "num_key_value_heads", heads) != heads

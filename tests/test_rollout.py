@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -89,15 +90,28 @@ def test_waiting_rows_take_the_places_of_finished_ones(
     assert not all(done.truncated for done in in_turn)
 
 
+def test_columns_that_no_row_has_written_do_not_matter(
+    tiny_model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Buffers start as whatever the memory held, NaN too; a long prompt that comes late makes others see more of it."""
+    prompts = [[1, 30]] * 4 + [list(range(3, 15))] * 2
+    keys, sampling = [str(i) for i in range(6)], Sampling(max_tokens=4)
+    expected = decode(tiny_model, prompts, keys, sampling, [EOS], PAD, max_rows=6)
+    empty = torch.Tensor.new_empty
+    monkeypatch.setattr(torch.Tensor, "new_empty", lambda *args, **kwargs: empty(*args, **kwargs).fill_(torch.nan))
+    found = decode(tiny_model, prompts, keys, sampling, list(range(60, 224)), PAD, max_rows=4)
+    whole = decode(tiny_model, prompts, keys, sampling, [EOS], PAD, max_rows=6)
+    assert [done.ids for done in whole] == [done.ids for done in expected]
+    assert not any(math.isnan(value) for done in found for value in done.logprobs)
+
+
 def test_a_completion_is_handed_on_while_others_decode(
     tiny_model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first is known before the model has run for the last time."""
     calls: list[str] = []
-    forward = tiny_model.forward
-    monkeypatch.setattr(
-        tiny_model, "forward", lambda *args, **kwargs: (calls.append("step"), forward(*args, **kwargs))[1]
-    )
+    head = tiny_model.lm_head.forward
+    monkeypatch.setattr(tiny_model.lm_head, "forward", lambda hidden: (calls.append("step"), head(hidden))[1])
     eos = list(range(2, 60))
     decode(tiny_model, PROMPTS, KEYS, Sampling(max_tokens=25), eos, PAD, on_finish=lambda *_: calls.append("finished"))
     assert calls.index("finished") < len(calls) - 1 - calls[::-1].index("step")
@@ -145,8 +159,8 @@ def test_weights_are_cast_once_for_a_rollout(make_trainer: Callable[..., R1ZeroT
     alike = sum(other.shape == weight.shape for other in trainer.model.parameters())
     assert len(casts) == alike
     trainer.model.eval()
-    trainer.model.forward = torch.autocast("cpu", torch.bfloat16)(trainer.model.forward)  # casts at every token
-    apart = decode(trainer.model, PROMPTS, KEYS, sampling, trainer.eos_token_ids, PAD)
+    with torch.autocast("cpu", torch.bfloat16, cache_enabled=False):  # casts at every token
+        apart = decode(trainer.model, PROMPTS, KEYS, sampling, trainer.eos_token_ids, PAD)
     assert [one.ids for one in done] == [one.ids for one in apart]
     assert [one.logprobs for one in done] == [one.logprobs for one in apart]
 
