@@ -1,5 +1,6 @@
 """What is set up for training on a CPU changes no result beyond rounding."""
 
+import copy
 import ctypes
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch.nn.functional import linear
+from transformers import LlamaForCausalLM
+from trl.trainer import utils as trl_utils
+from trl.trainer.utils import add_fused_lm_head
 
 from r1zero import cpu
 
@@ -30,7 +34,7 @@ def products(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
         y = linear(x, w) + linear(x.view(1, rows, inner), w, b)[0] + torch.addmm(b, x, w.t(), beta=0.5, alpha=2)
         (y**2).sum().backward()
         results += [tensor for tensor in (y, x.grad, w.grad, b.grad) if tensor is not None]
-        results.append(torch.mm(x.t(), x))
+        results += [torch.mm(x.t(), x), torch.mm(y.t(), x), torch.mm(x.t(), y)]  # wider and taller than long
     return [result.detach() for result in results]
 
 
@@ -90,6 +94,29 @@ def test_large_products_go_to_onednn_and_small_ones_do_not(onednn: object) -> No
     assert "mkldnn" not in kernels(2)
 
 
+@pytest.mark.parametrize("vocab_size", [50, 40_000])
+def test_logits_lie_side_by_side(
+    vocab_size: int, tiny_model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL's own log-probs and gradients, from tiles as wide as the vocabulary or as TRL's widest."""
+    ids = torch.randint(3, 200, (2, 9), generator=torch.Generator().manual_seed(0))
+
+    def gradients() -> list[torch.Tensor]:
+        model = copy.deepcopy(tiny_model)
+        add_fused_lm_head(model)
+        model(input_ids=ids, labels=ids, fused_lm_head=True).log_probs.sum().backward()
+        return [parameter.grad for parameter in model.parameters()]
+
+    theirs = gradients()
+    widths = []
+    mm = torch.mm
+    monkeypatch.setattr(torch, "mm", lambda *args, out: (widths.append(out.stride(0)), mm(*args, out=out))[1])
+    monkeypatch.setattr(trl_utils, cpu.TILE_WIDTH, cpu.WIDEST_TILE)
+    cpu.fit_logit_tiles(vocab_size)
+    torch.testing.assert_close(gradients(), theirs)
+    assert set(widths) == {min(vocab_size, 32_768)}
+
+
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident memory is read from Linux's /proc")
 def test_kernels_of_past_shapes_do_not_pile_up() -> None:
     grown = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True).stdout
@@ -114,7 +141,8 @@ def test_freed_memory_is_kept_where_the_libc_can(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize(
-    ("megabytes", "gpu", "expected"), [(540, False, ["products", "memory"]), (4, False, ["products"]), (540, True, [])]
+    ("megabytes", "gpu", "expected"),
+    [(540, False, ["products", "tiles of 99", "memory"]), (4, False, ["products", "tiles of 99"]), (540, True, [])],
 )
 def test_what_is_set_up_for_a_model(
     megabytes: int, gpu: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
@@ -122,7 +150,9 @@ def test_what_is_set_up_for_a_model(
     done: list[str] = []
     monkeypatch.setattr(cpu, "use_onednn_where_faster", lambda: done.append("products"))
     monkeypatch.setattr(cpu, "keep_freed_memory", lambda: done.append("memory"))
+    monkeypatch.setattr(cpu, "fit_logit_tiles", lambda width: done.append(f"tiles of {width}"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
-    model = SimpleNamespace(num_parameters=lambda: megabytes << 18, dtype=torch.float32)
+    config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=99))
+    model = SimpleNamespace(num_parameters=lambda: megabytes << 18, dtype=torch.float32, config=config)
     cpu.speed_up_cpu(model)  # type: ignore[arg-type]
     assert done == expected
