@@ -3,7 +3,8 @@
 ``python -m benchmarks.rollout [--model nano] [--rounds 3] [key=value ...]``   the embedded model on its own task
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
-All loops run in one process, one after the other in every round, on the same prompts. Random weights draw tokens
+All loops run in one process, one after the other in every round, on the same prompts and with what ``r1zero/cpu.py``
+sets up on a CPU. Random weights draw tokens
 almost evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths vary
 as in training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large
 matrix product allows in that time: the distance to the floor.
@@ -25,6 +26,7 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 
 from benchmarks.train_step import device_name
 from r1zero.config import register_schema, resolve
+from r1zero.cpu import speed_up_cpu
 from r1zero.flops import matmul_peak, model_flops
 from r1zero.models import load_model, load_tokenizer
 from r1zero.prompts import encode
@@ -114,6 +116,7 @@ def random_workload(
 
 def measure(work: Workload, names: list[str], rounds: int, peak: float) -> dict[str, dict[str, float]]:
     """Figures of each loop: tokens/s as median and range over rounds, and the median utilization."""
+    speed_up_cpu(work.model)
     flops = model_flops(work.model)
     keys = [str(row) for row in range(len(work.prompts))]
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
