@@ -4,10 +4,9 @@
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
 All loops run in one process, one after the other in every round, on the same prompts and with what ``r1zero/cpu.py``
-sets up on a CPU. Random weights draw tokens
-almost evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths vary
-as in training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large
-matrix product allows in that time: the distance to the floor.
+sets up on a CPU. Random weights draw tokens almost evenly, so a completion ends at each token with the chance that
+gives ``--mean-tokens`` on average: lengths vary as in training. ``utilization`` is the arithmetic that the sampled
+tokens need over what the measured peak of a large matrix product allows in that time: the distance to the floor.
 """
 
 import argparse
@@ -116,7 +115,6 @@ def random_workload(
 
 def measure(work: Workload, names: list[str], rounds: int, peak: float) -> dict[str, dict[str, float]]:
     """Figures of each loop: tokens/s as median and range over rounds, and the median utilization."""
-    speed_up_cpu(work.model)
     flops = model_flops(work.model)
     keys = [str(row) for row in range(len(work.prompts))]
     seen: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
@@ -172,7 +170,6 @@ def main() -> None:
     quiet()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, arguments.dtype) if arguments.shapes else torch.float32
-    peak = matmul_peak(device, dtype)
     if "generate" not in arguments.loops:
         parser.error("--loops must name generate: ratios are against it.")
 
@@ -185,6 +182,8 @@ def main() -> None:
                     work = random_workload(shape, rows, mean, arguments.max_tokens, device, dtype)
                 else:
                     work = task_workload(arguments.model, rows, arguments.overrides)
+                speed_up_cpu(work.model)
+                peak = matmul_peak(device, dtype)
                 results[work.label] = measure(work, arguments.loops, arguments.rounds, peak)
                 sys.stdout.write("\n".join(table(work.label, results[work.label])) + "\n")
     ratios = [
