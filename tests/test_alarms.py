@@ -219,7 +219,7 @@ def test_an_honest_rollout_agrees_with_training(make_trainer: Callable[..., R1Ze
 
 
 def test_a_healthy_run_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The default run's model and task, shorter; the default run itself is silent in all its 130 steps, too."""
+    """The default run's model and task, shorter; the default run itself is silent in all its 170 steps, too."""
     config = compose_small(max_steps=8, per_device_train_batch_size=32, max_completion_length=96, learning_rate=3e-4)
     with caplog.at_level(logging.WARNING, logger="r1zero"):
         run_dir = train(config, tmp_path / "run")
