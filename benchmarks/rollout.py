@@ -4,9 +4,10 @@
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
 All loops run in one process, one after the other in every round, on the same prompts and with what ``r1zero/cpu.py``
-sets up on a CPU. Random weights draw tokens almost evenly, so a completion ends at each token with the chance that
-gives ``--mean-tokens`` on average: lengths vary as in training. ``utilization`` is the arithmetic that the sampled
-tokens need over what the measured peak of a large matrix product allows in that time: the distance to the floor.
+sets up on a CPU; it stays for the models that follow. Random weights draw tokens almost evenly, so a completion ends at
+each token with the chance that gives ``--mean-tokens`` on average: lengths vary as in training. ``utilization`` is the
+arithmetic that the sampled tokens need over what the measured peak of a large matrix product allows in that time: the
+distance to the floor.
 """
 
 import argparse

@@ -2,9 +2,11 @@
 
 Any causal LM does it by its own forward pass. For models built as Llama is, the same arithmetic is written out here for
 one token a row, without what longer inputs need: on a CPU that takes a quarter less time for 16 rows of the embedded
-model and a tenth less for 256. Modules with large weights are called as they are, so adapters and casts work.
+model and a tenth less for 256. Linear layers are called as they are unless they are small, so adapters and casts work;
+hooks on layers, attention and MLPs do not run.
 
-Axes: R rows in flight, C hidden size, H heads, S columns of the cache, D head size, V vocabulary.
+Axes: R rows in flight, C hidden size, H heads (of keys and values once G is there), G queries that share a head,
+S columns of the cache, D head size, V vocabulary.
 """
 
 from collections.abc import Callable
@@ -22,7 +24,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from r1zero.kv_cache import RowCache
+from r1zero.kv_cache import RowCache, has_plain_cache
 
 # Ids and positions (R,), which columns rows may see (R, S) or None for all, and the cache, to logits (R, V).
 DecodingStep = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, RowCache], torch.Tensor]
@@ -32,14 +34,15 @@ Projection = Callable[[torch.Tensor], torch.Tensor]
 LLAMA_SHAPED = (LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM)
 # Small weights that read the same input are copied side by side for one product: 3 to 8% of a step of the embedded
 # model. Larger ones are not worth a copy.
-MAX_JOINED_BYTES = 4 << 20
+MAX_JOINED_BYTES = 1 << 20
 
 
 def decoding_step(model: PreTrainedModel) -> DecodingStep:
     """The step of ``model`` with its weights as they are now, and its adapters."""
     unwrap: Any = getattr(model, "get_base_model", None)  # of peft's wrapper
     base = unwrap() if unwrap else model
-    if type(base) in LLAMA_SHAPED and base.config._attn_implementation in ("sdpa", "eager"):
+    attention = base.config._attn_implementation
+    if type(base) in LLAMA_SHAPED and attention in ("sdpa", "eager") and has_plain_cache(base):
         return LlamaStep(base)
     return OwnStep(model)
 
@@ -155,8 +158,8 @@ class LlamaStep:
 
 def joined(*projections: Any) -> Projection:
     """All ``projections`` of one input, side by side along its last axis."""
-    weights = [projection.weight for projection in projections]
     plain = all(type(projection) is nn.Linear for projection in projections)
+    weights = [projection.weight for projection in projections] if plain else []
     small = sum(weight.numel() * weight.element_size() for weight in weights) <= MAX_JOINED_BYTES
     # Autocast casts parameters once for all tokens, but not what is made of them.
     if not plain or not small or torch.is_autocast_enabled(weights[0].device.type):
@@ -168,7 +171,9 @@ def joined(*projections: Any) -> Projection:
 
 
 def rms_norm(x: torch.Tensor, norm: Any) -> torch.Tensor:
-    """What the module ``norm`` computes."""
+    """What the module ``norm`` computes, which rounds in its own places where not all is float32."""
+    if x.dtype is not torch.float32 or norm.weight.dtype is not torch.float32:
+        return torch.as_tensor(norm(x))
     return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 

@@ -2,8 +2,8 @@
 
 All rows share one set of columns and end at the same one; each starts at its own. So a step appends one column for all,
 a finished row's place can be taken by another whose prompt is written right-aligned in front of the next column, and a
-row that nobody takes is dropped. Nothing is reallocated between steps, and a step finds the column to write in a
-tensor: so it can be captured as a CUDA graph, as long as attention sees the same columns.
+row that nobody takes is dropped. Nothing is reallocated between steps. Where attention sees whole blocks of columns, a
+step finds the one to write in a tensor: so it can be captured as a CUDA graph, as long as they are the same blocks.
 
 Axes: R rows in flight, H key-value heads, S columns, D head size.
 """
@@ -81,7 +81,7 @@ class RowLayer(DynamicLayer):
         return self.columns.seen.stop - self.columns.seen.start - 1
 
     def clear(self, first: int, end: int) -> None:
-        """Make columns [first, end) finite, which attention is about to see for the first time."""
+        """Make columns [first, end), which no row in flight uses, finite before attention sees them."""
         for buffer in self.buffers:
             buffer[:, :, first:end] = 0
 
