@@ -48,23 +48,30 @@ def window(rows: Sequence[Row], key: str, num_steps: int) -> list[float] | None:
     return known if len(known) == num_steps else None
 
 
-def rise(rows: Sequence[Row], key: str, num_steps: int) -> tuple[float, float] | None:
-    """Mean of ``key`` over the last window minus that of a reference window, and its standard error."""
+def two_windows(rows: Sequence[Row], key: str, num_steps: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Values of ``key`` in the last window and in a reference window before it, the same for every key that all rows
+    have; None without two windows."""
     values = [value for row in rows if (value := number(row, key)) is not None]
     if len(values) < 2 * num_steps:
         return None
     start = max(0, len(values) - (REFERENCE_WINDOWS + 1) * num_steps)
-    now, then = np.array(values[-num_steps:]), np.array(values[start : start + num_steps])
+    return np.array(values[-num_steps:]), np.array(values[start : start + num_steps])
+
+
+def rise(rows: Sequence[Row], key: str, num_steps: int) -> tuple[float, float] | None:
+    """Mean of ``key`` over the last window minus that of the reference window, and its standard error."""
+    windows = two_windows(rows, key, num_steps)
+    if windows is None:
+        return None
+    now, then = windows
     error = math.sqrt((now.var(ddof=1) + then.var(ddof=1)) / num_steps) if num_steps > 1 else 0.0
     return float(now.mean() - then.mean()), error
 
 
 def growth(rows: Sequence[Row], key: str, num_steps: int) -> float | None:
-    """Mean of ``key`` over the last window, over that of the first; None without two windows."""
-    values = [value for row in rows if (value := number(row, key)) is not None]
-    if len(values) < 2 * num_steps:
-        return None
-    return float(np.mean(values[-num_steps:])) / max(1e-9, float(np.mean(values[:num_steps])))
+    """Mean of ``key`` over the last window, over that of the reference window."""
+    windows = two_windows(rows, key, num_steps)
+    return None if windows is None else float(windows[0].mean()) / max(1e-9, float(windows[1].mean()))
 
 
 def no_signal(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | None:
@@ -148,7 +155,8 @@ def wrong_length(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | 
     if correct is not None and wrong < 1.5 * correct:
         return None
     beside = "there are too few correct ones to compare" if correct is None else f"correct ones {correct:.1f} times"
-    return f"Wrong completions are {wrong:.1f} times as long as at the start, {beside}; the accuracy has not risen."
+    ago = min(len(rows), (REFERENCE_WINDOWS + 1) * limits.num_steps)
+    return f"Wrong completions are {wrong:.1f} times as long as {ago} steps ago, {beside}; the accuracy has not risen."
 
 
 def repetition(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | None:

@@ -300,7 +300,7 @@ class AlarmConfig:
         truncated: Share of completions cut off at ``trainer.max_completion_length``.
         reward_rise: Rise of the reward that the accuracy does not share. TinyZero's whole format reward is 0.1.
         entropy_left: Share of the first step's entropy that is left.
-        wrong_growth: Length of wrong completions over that at the start, while correct ones did not grow as much.
+        wrong_growth: Length of wrong completions over that five windows before, while correct ones grew less.
         loops: Share of completions that end in a loop.
         ungradeable: Share of completions that a judge could not judge.
         kl: KL to the reference, nats a token.

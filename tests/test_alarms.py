@@ -16,7 +16,7 @@ from r1zero.alarms import ALARMS, raised, training_rows
 from r1zero.models import load_model, load_tokenizer
 from r1zero.page import write_page
 from r1zero.rollout import Completion
-from r1zero.run_data import load_run, read_metrics
+from r1zero.run_data import Row, load_run, read_metrics
 from r1zero.schema import AlarmConfig, Config
 from r1zero.tasks import Task
 from r1zero.tasks.build import build_task
@@ -216,6 +216,21 @@ def test_an_honest_rollout_agrees_with_training(make_trainer: Callable[..., R1Ze
     rows = training_rows(read_metrics(trainer.run_dir / "metrics.jsonl")[0])
     assert all(row["sampling/sampling_logp_difference/max"] < 1e-4 for row in rows)
     assert {"emergence/tries/all", "groups/mixed", "cost/device_hours", "train/accuracy"} <= rows[-1].keys()
+
+
+def test_a_plateau_after_learning_is_silent() -> None:
+    """Wrong answers stay three times as long as at the start, where the accuracy stays that it reached meanwhile."""
+    rows: list[Row] = []
+    for step in range(200):
+        learned = min(1.0, step / 50)
+        rows.append(
+            {
+                "train/accuracy": 0.15 + 0.5 * learned + 0.02 * (step % 2),
+                "completions/mean_length_wrong": 40 + 100 * learned,
+                "completions/mean_length_correct": 45 + 25 * learned,
+            }
+        )
+        assert raised(rows, AlarmConfig(), "countdown") == {}
 
 
 def test_a_healthy_run_is_silent(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
