@@ -260,11 +260,11 @@ def decode(
     queue = Queue(model, prompts, pad_id, max_rows)
     slots = Slots(queue, cache, record.done_B, num_slots, pace.drop_share)
     uniforms_BT = functional.pad(keyed_uniforms(keys, sampling.max_tokens), (0, 1)).to(model.device)
-    step_model = decoding_step(model)
+    next_logits = decoding_step(model)
     completions: dict[int, Completion] = {}
 
     def sample_next() -> None:
-        logits_RV = slots.feed(step_model).float() / (1.0 if sampling.greedy else sampling.temperature)
+        logits_RV = slots.feed(next_logits).float() / (1.0 if sampling.greedy else sampling.temperature)
         log_probs_RV = logits_RV.log_softmax(dim=-1)
         probabilities_RV = log_probs_RV.exp()
         at_R = record.next_column(slots.rows_R)
