@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from r1zero.emergence import BEHAVIOURS
-from r1zero.estimators import wilson_interval
+from r1zero.measuring.behaviours import BEHAVIOURS
+from r1zero.measuring.statistics import wilson_interval
 
 TABLE = Path(__file__).resolve().parents[1] / "tests" / "data" / "behaviours.jsonl"
 # Probe -> the label it is held against; both keyword lists stand for the same idea.

@@ -3,7 +3,7 @@
 ``python -m benchmarks.rollout [--model nano] [--rounds 3] [key=value ...]``   the embedded model on its own task
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
-All loops run in one process, one after the other in every round, on the same prompts and with what ``r1zero/cpu.py``
+All loops run in one process, one after the other in every round, on the same prompts and with what ``r1zero/models/cpu.py``
 sets up on a CPU; it stays for the models that follow. Random weights draw tokens almost evenly, so a completion ends at
 each token with the chance that gives ``--mean-tokens`` on average: lengths vary as in training. ``utilization`` is the
 arithmetic that the sampled tokens need over what the measured peak of a large matrix product allows in that time: the
@@ -25,14 +25,14 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
 
 from benchmarks.train_step import device_name
-from r1zero.config import register_schema, resolve
-from r1zero.cpu import speed_up_cpu
-from r1zero.flops import matmul_peak, model_flops
-from r1zero.models import load_model, load_tokenizer
-from r1zero.prompts import encode
-from r1zero.rollout import Completion, Sampling, decode
-from r1zero.rollout_transformers import generate, generate_continuously
+from r1zero.config.compose import register_schema, resolve
+from r1zero.models.cpu import speed_up_cpu
+from r1zero.models.flops import matmul_peak, model_flops
+from r1zero.models.load import load_model, load_tokenizer
+from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.rollout.library_loops import generate, generate_continuously
 from r1zero.tasks.build import build_task
+from r1zero.tasks.prompts import encode
 from r1zero.train import quiet
 
 LOOPS: dict[str, Callable[..., list[Completion]]] = {

@@ -6,7 +6,7 @@ The two run in processes of their own, one after the other in every round, so th
 everything from one optimizer step to the next: rollout, judging, forward, backward, update. The first step of a process
 warms up and is left out. This is about time, not learning: the gradients are the same (tests/test_trainer.py),
 the samples are not, since the two draw their random numbers differently. ``--same-kernels`` gives TRL what we set up on
-a CPU (``r1zero/cpu.py``) too, and so shows the rest alone.
+a CPU (``r1zero/models/cpu.py``) too, and so shows the rest alone.
 """
 
 import argparse
@@ -28,15 +28,15 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
-from r1zero.config import register_schema, resolve
-from r1zero.cpu import speed_up_cpu
-from r1zero.flops import matmul_peak, model_flops
-from r1zero.models import load_model, load_tokenizer
-from r1zero.reward_functions import reward_functions
+from r1zero.config.compose import register_schema, resolve
+from r1zero.models.cpu import speed_up_cpu
+from r1zero.models.flops import matmul_peak, model_flops
+from r1zero.models.load import load_model, load_tokenizer
 from r1zero.tasks.build import build_task
-from r1zero.tracking import Tracker
 from r1zero.train import quiet
-from r1zero.trainer import R1ZeroTrainer, grpo_config
+from r1zero.training.reward_functions import reward_functions
+from r1zero.training.trainer import R1ZeroTrainer, grpo_config
+from r1zero.watching.tracking import Tracker
 
 CONTENDERS = ("trl", "r1zero")
 

@@ -11,8 +11,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from r1zero.emergence import BEHAVIOURS
-from r1zero.step_metrics import PER_100_TOKENS, PER_COMPLETION
+from r1zero.measuring.behaviours import BEHAVIOURS
+from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION
 
 NAME = "Reasoning emergence"
 

@@ -19,20 +19,20 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config import explain
-from r1zero.evaluation_config import Plan, plan
-from r1zero.evaluation_run import evaluate_in
-from r1zero.files import write_text
-from r1zero.models import load_tokenizer
-from r1zero.overlap import DEFAULT_NGRAM, overlapping, questions
-from r1zero.prompts import TEMPLATES, encode, render
-from r1zero.sampler import load_sampler
-from r1zero.schema import CodeConfig, Config, CountdownConfig, MathConfig
-from r1zero.statements import aligned
+from r1zero.config.compose import explain
+from r1zero.config.schema import CodeConfig, Config, CountdownConfig, MathConfig
+from r1zero.evaluating.on_disk import evaluate_in
+from r1zero.evaluating.plan import Plan, plan
+from r1zero.models.load import load_tokenizer
+from r1zero.reporting.statements import aligned
+from r1zero.rollout.engine import load_sampler
+from r1zero.runs.files import write_text
 from r1zero.tasks import Row, Task
 from r1zero.tasks.build import build_task
 from r1zero.tasks.code import EXAMPLE as CODE_EXAMPLE
 from r1zero.tasks.math import EXAMPLE as MATH_EXAMPLE
+from r1zero.tasks.overlap import DEFAULT_NGRAM, overlapping, questions
+from r1zero.tasks.prompts import TEMPLATES, encode, render
 from r1zero.train import quiet
 
 log = logging.getLogger(__name__)

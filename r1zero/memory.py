@@ -17,12 +17,12 @@ import torch
 from omegaconf import DictConfig
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
-from r1zero.config import register_schema, resolve
-from r1zero.lora import lora_config
-from r1zero.models import find
-from r1zero.placement import num_ranks
-from r1zero.rollout import PACES
-from r1zero.schema import Config
+from r1zero.config.compose import register_schema, resolve
+from r1zero.config.schema import Config
+from r1zero.launching.placement import num_ranks
+from r1zero.models.load import find
+from r1zero.models.lora import lora_config
+from r1zero.rollout.decode import PACES
 
 log = logging.getLogger(__name__)
 

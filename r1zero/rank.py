@@ -1,4 +1,4 @@
-"""One rank of a run: ``python -m r1zero.rank RUN_DIR``. Started by ``r1zero.launch``; never composes a config."""
+"""One rank of a run: ``python -m r1zero.rank RUN_DIR``. Started by ``r1zero.launching.launch``; never composes a config."""
 
 import logging
 import os
@@ -7,8 +7,8 @@ import sys
 import threading
 from pathlib import Path
 
-from r1zero.placement import rank
-from r1zero.run_dir import load_config
+from r1zero.launching.placement import rank
+from r1zero.runs.directory import load_config
 from r1zero.train import quiet, train
 
 

@@ -10,11 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from r1zero.comparison import comparison_table, write_comparison
-from r1zero.curve import plot_curve
-from r1zero.page import write_page
-from r1zero.run_data import load_run
-from r1zero.statements import aligned, comparisons, run_changes, statements
+from r1zero.reporting.comparison import comparison_table, write_comparison
+from r1zero.reporting.curve import plot_curve
+from r1zero.reporting.page import write_page
+from r1zero.reporting.statements import aligned, comparisons, run_changes, statements
+from r1zero.runs.reading import load_run
 
 
 def before_after_table(run_dir: Path) -> str:
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     first = arguments.runs[0]
     if len(arguments.runs) == 1 and (first / "sweep.json").is_file():
-        from r1zero.sweep_report import write_sweep_report  # which takes its tables from here
+        from r1zero.sweeping.report import write_sweep_report  # which takes its tables from here
 
         sys.stdout.write("{}\n{}\n".format(*write_sweep_report(first)))
         return

@@ -16,11 +16,11 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from r1zero.models import load_model
-from r1zero.prompts import TEMPLATES, encode, render
-from r1zero.rollout import Sampling, keyed_uniforms
-from r1zero.run_data import Run, load_run
-from r1zero.schema import ModelConfig
+from r1zero.config.schema import ModelConfig
+from r1zero.models.load import load_model
+from r1zero.rollout.decode import Sampling, keyed_uniforms
+from r1zero.runs.reading import Run, load_run
+from r1zero.tasks.prompts import TEMPLATES, encode, render
 
 GAP = "  |  "
 

@@ -22,14 +22,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from r1zero.checkpoints import check_checkpoint, last_checkpoint, step_of
-from r1zero.config import explain, register_schema, resolve
-from r1zero.cpu import speed_up_cpu
-from r1zero.launch import launch
-from r1zero.lora import export_merged, lora_config
-from r1zero.memory import preflight
-from r1zero.models import load_model, load_tokenizer
-from r1zero.placement import (
+from r1zero.config.compose import explain, register_schema, resolve
+from r1zero.config.schema import Config
+from r1zero.launching.launch import launch
+from r1zero.launching.placement import (
     announce_run_dir,
     announced_run_dir,
     connect_deepspeed,
@@ -40,16 +36,20 @@ from r1zero.placement import (
     placed_from_outside,
     rank,
 )
+from r1zero.launching.stopping import StopRequestedError
+from r1zero.memory import preflight
+from r1zero.models.cpu import speed_up_cpu
+from r1zero.models.load import load_model, load_tokenizer
+from r1zero.models.lora import export_merged, lora_config
 from r1zero.report import before_after_table, write_report
-from r1zero.resumable import CheckpointError, DivergedError
-from r1zero.resume import forget_after, is_finished, open_run, write_status
-from r1zero.run_dir import load_config, release_run_dir
-from r1zero.schema import Config
-from r1zero.stopping import StopRequestedError
-from r1zero.sweep import run_job, with_sweep_dir
+from r1zero.runs.checkpoints import check_checkpoint, last_checkpoint, step_of
+from r1zero.runs.directory import load_config, release_run_dir
+from r1zero.runs.resume import forget_after, is_finished, open_run, write_status
+from r1zero.sweeping.jobs import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
-from r1zero.tracking import SilentTracker, Tracker
-from r1zero.trainer import R1ZeroTrainer, check_enough_prompts, grpo_config
+from r1zero.training.durable import CheckpointError, DivergedError
+from r1zero.training.trainer import R1ZeroTrainer, check_enough_prompts, grpo_config
+from r1zero.watching.tracking import SilentTracker, Tracker
 from rewards.code_tests import JudgeUnavailableError
 
 log = logging.getLogger(__name__)

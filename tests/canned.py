@@ -13,9 +13,9 @@ import torch
 from conftest import build_tiny_model, build_trainer
 from trl import GRPOTrainer
 
-from r1zero.placement import leave_process_group
-from r1zero.rollout import Completion, Sampling
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.launching.placement import leave_process_group
+from r1zero.rollout.decode import Completion, Sampling
+from r1zero.training.trainer import R1ZeroTrainer
 
 EOS = 2
 LENGTHS = [3, 12, 5, 7, 9, 4, 3, 11, 6, 12, 3, 8, 10, 4, 5, 3]

@@ -9,13 +9,13 @@ import torch
 from hydra import compose, initialize_config_module
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from r1zero.config import register_schema, resolve
+from r1zero.config.compose import register_schema, resolve
+from r1zero.config.schema import Config
+from r1zero.launching.placement import connect_deepspeed
 from r1zero.nano.tokenizer import build_tokenizer
-from r1zero.placement import connect_deepspeed
-from r1zero.schema import Config
 from r1zero.tasks import Judge, Task
-from r1zero.tracking import Tracker
-from r1zero.trainer import R1ZeroTrainer, grpo_config
+from r1zero.training.trainer import R1ZeroTrainer, grpo_config
+from r1zero.watching.tracking import Tracker
 from rewards import Outcome, Verdict
 
 torch.set_num_threads(2)

@@ -16,9 +16,9 @@ from canned import EOS, SGD
 from conftest import build_tiny_model, build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
-from r1zero.placement import leave_process_group
-from r1zero.rollout import Completion, Sampling
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.launching.placement import leave_process_group
+from r1zero.rollout.decode import Completion, Sampling
+from r1zero.training.trainer import R1ZeroTrainer
 
 ROWS, GROUP = 64, 4
 PROMPTS = [{"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in range(4, 20)]

@@ -13,9 +13,9 @@ from conftest import build_trainer, first_number_judge
 from grid import PROMPTS, fix_completions
 from transformers import LlamaForCausalLM
 
-from r1zero.models import NANO_PATH
-from r1zero.placement import leave_process_group
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.launching.placement import leave_process_group
+from r1zero.models.load import NANO_PATH
+from r1zero.training.trainer import R1ZeroTrainer
 
 
 def size(tensors: Iterable[torch.Tensor | None]) -> int:

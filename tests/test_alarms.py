@@ -12,17 +12,17 @@ from canned import can_completions
 from conftest import build_tiny_model, compose_config
 from transformers import PreTrainedTokenizerFast
 
-from r1zero.alarms import ALARMS, raised, training_rows
-from r1zero.models import load_model, load_tokenizer
-from r1zero.page import write_page
-from r1zero.rollout import Completion
-from r1zero.run_data import Row, load_run, read_metrics
-from r1zero.schema import AlarmConfig, Config
+from r1zero.config.schema import AlarmConfig, Config
+from r1zero.measuring.alarms import ALARMS, raised, training_rows
+from r1zero.models.load import load_model, load_tokenizer
+from r1zero.reporting.page import write_page
+from r1zero.rollout.decode import Completion
+from r1zero.runs.reading import Row, load_run, read_metrics
 from r1zero.tasks import Task
 from r1zero.tasks.build import build_task
-from r1zero.tracking import Tracker
-from r1zero.trainer import R1ZeroTrainer, grpo_config
-from r1zero.watch import Watch
+from r1zero.training.trainer import R1ZeroTrainer, grpo_config
+from r1zero.watching.tracking import Tracker
+from r1zero.watching.watch import Watch
 from rewards import Outcome, Verdict
 
 SMALL = {

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from r1zero.change_point import change_point, changes, first_departure
+from r1zero.measuring.change_point import change_point, changes, first_departure
 
 
 def rows_of(values: np.ndarray, key: str = "train/accuracy", low: float = 0.05, high: float = 0.15) -> list[dict]:

@@ -7,10 +7,10 @@ import pytest
 from conftest import compose_config
 from hydra.errors import HydraException
 
-from r1zero.config import explain
-from r1zero.run_dir import claim_run_dir, load_config
-from r1zero.schema import CountdownConfig
-from r1zero.trainer import grpo_config
+from r1zero.config.compose import explain
+from r1zero.config.schema import CountdownConfig
+from r1zero.runs.directory import claim_run_dir, load_config
+from r1zero.training.trainer import grpo_config
 
 CONF = Path(__file__).parent.parent / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -14,7 +14,7 @@ from transformers import LlamaForCausalLM
 from trl.trainer import utils as trl_utils
 from trl.trainer.utils import add_fused_lm_head
 
-from r1zero import cpu
+from r1zero.models import cpu
 
 
 def products(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
@@ -40,7 +40,7 @@ def products(dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
 
 GROWTH = """
 import torch
-from r1zero import cpu
+from r1zero.models import cpu
 cpu.served_at_half_speed = lambda: True
 cpu.use_onednn_where_faster()
 def resident_mb():

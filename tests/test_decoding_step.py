@@ -16,9 +16,10 @@ from transformers import (
     Qwen3Config,
 )
 
-from r1zero import decoding_step, rollout
-from r1zero.decoding_step import LlamaStep, OwnStep
-from r1zero.rollout import Completion, Sampling, decode
+from r1zero.rollout import decode as rollout
+from r1zero.rollout import decoding_step
+from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.rollout.decoding_step import LlamaStep, OwnStep
 
 SIZES = {
     "vocab_size": 100,

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.behaviours import DEGENERATE, LABEL_OF, agreement, read_table
-from r1zero.emergence import BEHAVIOURS, count_behaviours
+from r1zero.measuring.behaviours import BEHAVIOURS, count_behaviours
 
 TABLE = read_table()
 

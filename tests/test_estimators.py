@@ -5,7 +5,7 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from r1zero.estimators import bootstrap_interval, maj_at_k, paired_difference, pass_at_k
+from r1zero.measuring.statistics import bootstrap_interval, maj_at_k, paired_difference, pass_at_k
 
 
 @pytest.mark.parametrize("num_samples", range(1, 8))

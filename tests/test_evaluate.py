@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from r1zero.emergence import BEHAVIOURS, count_checks, count_repeated_tries, count_tries
-from r1zero.estimators import wilson_interval
-from r1zero.evaluation import summarise
+from r1zero.evaluating.accuracy import summarise
+from r1zero.measuring.behaviours import BEHAVIOURS, count_checks, count_repeated_tries, count_tries
+from r1zero.measuring.statistics import wilson_interval
 
 
 @pytest.mark.parametrize(

@@ -15,12 +15,12 @@ from conftest import compose_config
 from trl import GRPOConfig
 
 from r1zero import evaluate
-from r1zero.estimators import expected_maj_at_k, maj_at_k, pass_at_k
-from r1zero.evaluation import by_problem, evaluation_sampling, sample_key, summarise, wanted_k
-from r1zero.evaluation_config import plan
-from r1zero.rollout import Sampling
-from r1zero.sampler import training_sampling
-from r1zero.schema import EvalConfig
+from r1zero.config.schema import EvalConfig
+from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, sample_key, summarise, wanted_k
+from r1zero.evaluating.plan import plan
+from r1zero.measuring.statistics import expected_maj_at_k, maj_at_k, pass_at_k
+from r1zero.rollout.decode import Sampling
+from r1zero.rollout.engine import training_sampling
 
 ROOT = Path(__file__).parent.parent
 SMALL = ["task.num_test=12", "eval.num_samples=4", "eval.k=[2,4]", "rollout.max_rows=8", "eval.max_tokens=40"]
@@ -92,7 +92,7 @@ def test_a_killed_evaluation_continues_to_the_same_result(result: Path, tmp_path
     """SIGKILL while the third chunk is being written, its temporary file half there; then the same command."""
     kill = (
         "import os, signal, sys\n"
-        "from r1zero import evaluate, evaluation_run as run\n"
+        "from r1zero import evaluate; from r1zero.evaluating import on_disk as run\n"
         "whole, calls = run.write_completions, []\n"
         "def write(frame, path):\n"
         "    calls.append(path)\n"
@@ -213,7 +213,7 @@ def frame(outcomes: dict[int, list[str]], votes: dict[int, list[str | None]]) ->
 
 
 def compose_behaviours() -> list[str]:
-    from r1zero.emergence import BEHAVIOURS
+    from r1zero.measuring.behaviours import BEHAVIOURS
 
     return list(BEHAVIOURS)
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 from transformers import LlamaForCausalLM
 
-from r1zero.flops import matmul_peak, model_flops
-from r1zero.rollout import Completion
-from r1zero.step_profile import StepProfile, termination
+from r1zero.models.flops import matmul_peak, model_flops
+from r1zero.rollout.decode import Completion
+from r1zero.training.step_profile import StepProfile, termination
 
 
 def test_counts_by_hand(tiny_model: LlamaForCausalLM) -> None:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from conftest import build_tiny_model, compose_config
 
-from r1zero.placement import free_port, rank_environment
+from r1zero.launching.placement import free_port, rank_environment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parent.parent

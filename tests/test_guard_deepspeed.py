@@ -13,7 +13,7 @@ import torch
 from conftest import build_tiny_model, build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.training.trainer import R1ZeroTrainer
 
 STAGES = ("zero1", "zero2", "zero3")
 

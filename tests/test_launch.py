@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from r1zero import launch as launching
-from r1zero.launch import kill_group, signals_passed_on, wait_for
-from r1zero.placement import adopt_slurm, first_host, forget_accelerate, free_port, rank_environment
+from r1zero.launching import launch as launching
+from r1zero.launching.launch import kill_group, signals_passed_on, wait_for
+from r1zero.launching.placement import adopt_slurm, first_host, forget_accelerate, free_port, rank_environment
 
 ROOT = Path(__file__).parent.parent
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
@@ -80,7 +80,7 @@ def test_signals_reach_every_rank() -> None:
 def test_ranks_learn_the_run_directory_where_no_launcher_serves_the_store(tmp_path: Path) -> None:
     """Under SLURM and `deepspeed`, rank 0 serves it; it may have gone on when a slow rank asks."""
     said = tmp_path / "said"
-    head = "import sys, time; from pathlib import Path; from r1zero.placement import *; from r1zero import placement; "
+    head = "import sys, time; from pathlib import Path; from r1zero.launching.placement import *; from r1zero.launching import placement; "
     codes = [
         f"{head}announce_run_dir(Path('/run')); Path({str(said)!r}).touch(); sys.stdin.read()",
         f"{head}store = shared_store()\nwhile not Path({str(said)!r}).exists(): time.sleep(0.1)\n"

@@ -7,9 +7,9 @@ import pytest
 import torch
 from huggingface_hub import constants
 
-import r1zero.hub
-from r1zero.models import load_model, load_tokenizer
-from r1zero.schema import ModelConfig
+import r1zero.models.hub
+from r1zero.config.schema import ModelConfig
+from r1zero.models.load import load_model, load_tokenizer
 
 
 def test_the_embedded_model_loads_in_float32() -> None:
@@ -28,7 +28,7 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     """A Hub that does not answer, whatever machine this runs on."""
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(r1zero.hub.datasets.config, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(r1zero.models.hub.datasets.config, "HF_HUB_OFFLINE", False)
 
 
 @pytest.mark.usefixtures("no_hub")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
-from r1zero.models import NANO_PATH
+from r1zero.models.load import NANO_PATH
 from r1zero.nano.corpus import SPACE, Author, Problem, compare, documents, draw_attempt, notebook
 from r1zero.nano.pretrain import PretrainSettings, pretrain
 from rewards.countdown import judge_countdown, judge_expression

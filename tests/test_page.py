@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from test_report import BEFORE, finished_rows, run_dir, write_completions, write_metrics  # noqa: F401
 
-from r1zero import charts
-from r1zero.page import write_page
-from r1zero.run_data import load_run
+from r1zero.reporting import charts
+from r1zero.reporting.page import write_page
+from r1zero.runs.reading import load_run
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")

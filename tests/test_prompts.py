@@ -4,8 +4,8 @@ import pytest
 from conftest import compose_config
 from transformers import PreTrainedTokenizerFast
 
-from r1zero.prompts import TEMPLATES, encode
 from r1zero.tasks.countdown import build_countdown
+from r1zero.tasks.prompts import TEMPLATES, encode
 
 CHAT = "{% for m in messages %}<bos>{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 

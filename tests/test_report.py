@@ -11,7 +11,9 @@ import matplotlib
 import pandas as pd
 import pytest
 
-from r1zero import curve, page, report, run_data
+from r1zero import report
+from r1zero.reporting import curve, page
+from r1zero.runs import reading as run_data
 
 HOSTILE = "<script>alert(1)</script> <img src=//evil.example/x> <think> 1 + 1 (too low)\n2 + 2 (yes) </answer>"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"

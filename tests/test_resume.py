@@ -15,13 +15,21 @@ import torch
 from conftest import build_tiny_model, build_trainer, compose_config
 from safetensors import SafetensorError
 
-from r1zero.checkpoints import MANIFEST, check_checkpoint, last_checkpoint, rotate, seal, step_of, whole_checkpoints
-from r1zero.resumable import CheckpointError, DivergedError
-from r1zero.resume import forget_after, open_run
-from r1zero.run_dir import claim_run_dir
-from r1zero.stopping import StopRequestedError
+from r1zero.launching.stopping import StopRequestedError
+from r1zero.runs.checkpoints import (
+    MANIFEST,
+    check_checkpoint,
+    last_checkpoint,
+    rotate,
+    seal,
+    step_of,
+    whole_checkpoints,
+)
+from r1zero.runs.directory import claim_run_dir
+from r1zero.runs.resume import forget_after, open_run
 from r1zero.train import fit
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.training.durable import CheckpointError, DivergedError
+from r1zero.training.trainer import R1ZeroTrainer
 from rewards import Outcome, Verdict
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,12 +12,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
-from r1zero import cuda_graphs, rollout
-from r1zero.kv_cache import has_plain_cache
-from r1zero.rollout import Sampling, decode, draw, keyed_uniforms
-from r1zero.rollout_transformers import generate, generate_continuously
-from r1zero.stop_strings import StopStrings
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.rollout import cuda_graphs
+from r1zero.rollout import decode as rollout
+from r1zero.rollout.decode import Sampling, decode, draw, keyed_uniforms
+from r1zero.rollout.kv_cache import has_plain_cache
+from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.stop_strings import StopStrings
+from r1zero.training.trainer import R1ZeroTrainer
 
 EOS, PAD = 2, 0
 PROMPTS = [[1, 30, 31], [1, 40], [1, 50, 51, 52, 53], [1, 30, 31], [1, 60, 61]]

@@ -10,9 +10,9 @@ from conftest import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero import sample
-from r1zero.models import load_model, load_tokenizer
-from r1zero.rollout import Sampling, decode
-from r1zero.schema import ModelConfig
+from r1zero.config.schema import ModelConfig
+from r1zero.models.load import load_model, load_tokenizer
+from r1zero.rollout.decode import Sampling, decode
 
 WEIGHTS = Path(__file__).parents[1] / "r1zero" / "nano" / "weights"
 

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from r1zero.step_metrics import behaviour_rates, step_metrics
+from r1zero.measuring.step_metrics import behaviour_rates, step_metrics
 
 # Two groups of two: the first mixed, the second all wrong with one that could not be judged.
 FRAME = pd.DataFrame(

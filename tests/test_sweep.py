@@ -19,12 +19,15 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from r1zero import report, sweep, sweep_devices, sweep_report, train
-from r1zero.config import register_schema
-from r1zero.estimators import paired_t_test, t_interval, t_quantile
-from r1zero.resume import write_status
-from r1zero.sweep import reason, swept_choices, with_sweep_dir
-from r1zero.sweep_data import load_sweep, sentences, settings_of
+from r1zero import report, train
+from r1zero.config.compose import register_schema
+from r1zero.measuring.statistics import paired_t_test, t_interval, t_quantile
+from r1zero.runs.resume import write_status
+from r1zero.sweeping import devices as sweep_devices
+from r1zero.sweeping import jobs as sweep
+from r1zero.sweeping import report as sweep_report
+from r1zero.sweeping.jobs import reason, swept_choices, with_sweep_dir
+from r1zero.sweeping.results import load_sweep, sentences, settings_of
 
 ROOT = Path(__file__).parent.parent
 SWEPT = ["reward.weights.format=0,0.5", "seed=0,1,2"]

@@ -14,9 +14,9 @@ import torch
 from canned import EOS, LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
 from trl import GRPOTrainer
 
-from r1zero.config_checks import LOSS_TYPES
-from r1zero.micro_batches import regrouped, rows_that_move, worth_sharing
-from r1zero.trainer import R1ZeroTrainer
+from r1zero.config.checks import LOSS_TYPES
+from r1zero.training.micro_batches import regrouped, rows_that_move, worth_sharing
+from r1zero.training.trainer import R1ZeroTrainer
 
 
 def trained_weights(trainer: R1ZeroTrainer) -> dict[str, torch.Tensor]:

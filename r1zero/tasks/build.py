@@ -2,7 +2,7 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.schema import CodeConfig, Config, CountdownConfig, GymConfig, MathConfig
+from r1zero.config.schema import CodeConfig, Config, CountdownConfig, GymConfig, MathConfig
 from r1zero.tasks import Task
 from r1zero.tasks.code import build_code
 from r1zero.tasks.countdown import build_countdown

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from r1zero.tasks.countdown_data import LOCAL_SUFFIXES, hub_rows, local_rows
+from r1zero.tasks.rows import LOCAL_SUFFIXES, hub_rows, local_rows
 from rewards.code_tests import CodeTests
 
 log = logging.getLogger(__name__)

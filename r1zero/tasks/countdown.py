@@ -6,11 +6,11 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.prompts import NANO_TEMPLATE, TEMPLATES, encode, render
-from r1zero.schema import CountdownConfig, RewardConfig
+from r1zero.config.schema import CountdownConfig, RewardConfig
 from r1zero.tasks import Row, Task
-from r1zero.tasks.countdown_data import load_problems
 from r1zero.tasks.countdown_problems import Problem, ProblemSpace, problems
+from r1zero.tasks.prompts import NANO_TEMPLATE, TEMPLATES, encode, render
+from r1zero.tasks.rows import load_problems
 from rewards import Verdict
 from rewards.countdown import canonical_expression, judge_countdown
 from rewards.tags import extract_answer, judge_format

@@ -7,10 +7,10 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.prompts import TEMPLATES, render
-from r1zero.schema import MathConfig, RewardConfig
+from r1zero.config.schema import MathConfig, RewardConfig
 from r1zero.tasks import Row, Task
 from r1zero.tasks.math_data import MathProblem, load_math
+from r1zero.tasks.prompts import TEMPLATES, render
 from rewards import Outcome, Verdict
 from rewards.math_answer import Policy, canonical_answer, grade, warm_up
 from rewards.tags import judge_format

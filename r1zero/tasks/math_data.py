@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r1zero.schema import MathConfig
-from r1zero.tasks.countdown_data import LOCAL_SUFFIXES, hub_rows, local_rows
+from r1zero.config.schema import MathConfig
+from r1zero.tasks.rows import LOCAL_SUFFIXES, hub_rows, local_rows
 from rewards.math_answer import Policy, check_gold
 from rewards.math_answer.extract import boxed
 

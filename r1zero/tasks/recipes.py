@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from r1zero.schema import Config
+from r1zero.config.schema import Config
 from r1zero.tasks import Judge, Task
 from rewards import Outcome, Verdict
 from rewards.recipes import (

@@ -1,0 +1,121 @@
+"""From what Hydra composed to a typed config that can work.
+
+Everything here runs when the config is composed: a run that cannot work ends in its first second, not its first hour.
+An unknown key is refused with the nearest real one.
+"""
+
+import dataclasses
+import difflib
+import re
+from typing import Any, cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf
+
+from r1zero.config.checks import (
+    check_alarms,
+    check_batch,
+    check_checkpoints,
+    check_eval,
+    check_launch,
+    check_peft,
+    check_reward,
+    check_rollout,
+    check_task,
+    check_tracker,
+    check_trainer_keys,
+    check_trainer_values,
+    check_trains,
+)
+from r1zero.config.schema import (
+    PARTS,
+    CodeConfig,
+    Config,
+    CountdownConfig,
+    GymConfig,
+    MathConfig,
+    ModelConfig,
+    PeftConfig,
+    RewardConfig,
+    RolloutConfig,
+    TrackerConfig,
+)
+from r1zero.launching.placement import num_ranks
+
+
+def register_schema() -> None:
+    """Make the dataclasses known to Hydra as ``schema`` (root) and ``schema/*``, which the YAML files build on."""
+    store = ConfigStore.instance()
+    root = OmegaConf.structured(Config)
+    OmegaConf.set_struct(root.trainer, False)  # GRPOConfig's keys need no `+`; check_trainer_keys knows them all
+    store.store(name="schema", node=root)
+    store.store(group="schema/task", name="countdown", node=CountdownConfig)
+    store.store(group="schema/task", name="math", node=MathConfig)
+    store.store(group="schema/task", name="code", node=CodeConfig)
+    gym = OmegaConf.structured(GymConfig)
+    OmegaConf.set_struct(gym.options, False)  # data sets differ in them; the library refuses those it does not know
+    store.store(group="schema/task", name="reasoning_gym", node=gym)
+    store.store(group="schema", name="model", node=ModelConfig)
+    reward = OmegaConf.structured(RewardConfig)
+    OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
+    store.store(group="schema", name="reward", node=reward)
+    store.store(group="schema", name="peft", node=PeftConfig)
+    store.store(group="schema", name="rollout", node=RolloutConfig)
+    store.store(group="schema", name="tracker", node=TrackerConfig)
+
+
+def resolve(composed: DictConfig) -> Config:
+    """The typed config, checked.
+
+    Raises:
+        ValueError: A value cannot work; the message gives key = value, why, and what to set.
+    """
+    config = cast(Config, OmegaConf.to_object(composed))
+    refuse_leftovers(OmegaConf.to_container(composed, resolve=True), dataclasses.asdict(config))
+    check_trainer_keys(config.trainer)
+    check_trainer_values(config.trainer)
+    check_task(config)
+    check_trains(config.task)
+    check_eval(config.eval)
+    check_reward(config.reward)
+    check_launch(config)
+    check_checkpoints(config)
+    check_peft(config)
+    check_batch(config.trainer, num_ranks(config))
+    check_rollout(config)
+    check_alarms(config.alarms)
+    check_tracker(config.tracker)
+    return config
+
+
+def explain(error: Exception) -> str:
+    """Hydra's message about a key it does not know, with the nearest key instead of the advice to force it in."""
+    message = str(error)
+    found = re.match(r"Could not override '(.+?)'", message)
+    if found is None:
+        return message
+    known = [f.name for f in dataclasses.fields(Config)]
+    known += [
+        f"{part}.{f.name}"
+        for part, schema in {"task": CountdownConfig, **PARTS}.items()
+        for f in dataclasses.fields(schema)
+    ]
+    known += [f"task.{f.name}" for f in dataclasses.fields(MathConfig)]
+    return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
+
+
+def refuse_leftovers(composed: Any, typed: Any, path: str = "") -> None:
+    """Refuse keys that were forced in with ``+key`` or ``++key`` and would be dropped without a word."""
+    if not isinstance(composed, dict) or not isinstance(typed, dict):
+        return
+    for key, value in composed.items():
+        full = f"{path}.{key}" if path else str(key)
+        if key not in typed:
+            raise ValueError(f"{full} = {value}: {unknown(str(key), list(typed))}")
+        refuse_leftovers(value, typed[key], full)
+
+
+def unknown(key: str, known: list[str]) -> str:
+    """A sentence that says the key is unknown and names the nearest known one."""
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return "no such key." + (f" Did you mean '{near[0]}'?" if near else f" Known: {', '.join(sorted(known))}.")

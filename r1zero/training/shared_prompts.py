@@ -1,0 +1,58 @@
+"""Log-probs of completions with each distinct prompt computed once for all its completions.
+
+A group's completions continue the same prompt, and causal attention keeps the prompt's keys and values free of what
+follows. So they are computed once and every completion attends to them, as a rollout's prefill does; gradients add up
+through them. Also, the head meets only positions whose next token is scored: without Triton, TRL's fused head runs over
+prompts and padding too.
+
+Does not decide when it pays: ``micro_batches.worth_sharing`` counts.
+"""
+
+from typing import Any, cast
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import DynamicLayer
+
+from r1zero.rollout.kv_cache import has_plain_cache
+
+ATTENTION = ("sdpa", "eager")  # those that are tested with queries that continue a cache
+
+
+def can_share_prompts(model: PreTrainedModel) -> bool:
+    """Whether gradients can flow through the model's cache, which checkpointing of activations turns off."""
+    checkpointing = model.training and model.is_activation_checkpointing
+    return has_plain_cache(model) and model.config._attn_implementation in ATTENTION and not checkpointing
+
+
+def completion_logprobs(model: Any, ids_BS: torch.Tensor, mask_BS: torch.Tensor, prompt: int) -> Any:
+    """TRL's ``FusedCausalLMOutput`` for the completion tokens: ``log_probs`` and ``entropy`` (B, T), 0 on padding.
+
+    Args:
+        model: A causal LM with TRL's fused head (``trl.trainer.utils.add_fused_lm_head``).
+        ids_BS, mask_BS: Prompts padded on the left, completions padded on the right.
+        prompt: Columns of the prompts, at least 1.
+    """
+    prompts_PS, prompt_B = ids_BS[:, :prompt].unique(dim=0, return_inverse=True)
+    cache = DynamicCache(config=model.config)
+    if prompt > 1:
+        # Rows with the same ids have the same mask: padding is in front, and no prompt begins with it.
+        mask_PS = torch.zeros_like(prompts_PS).index_copy(0, prompt_B, mask_BS[:, :prompt])
+        prefix = DynamicCache(config=model.config)
+        model(
+            input_ids=prompts_PS[:, :-1],
+            attention_mask=mask_PS[:, :-1],
+            past_key_values=prefix,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        for index, layer in enumerate(cast(list[DynamicLayer], prefix.layers)):
+            cache.update(cast(torch.Tensor, layer.keys)[prompt_B], cast(torch.Tensor, layer.values)[prompt_B], index)
+    # The prompt's last token and all but the last of the completion: each is scored on what comes next.
+    return model(
+        input_ids=ids_BS[:, prompt - 1 : -1],
+        attention_mask=mask_BS[:, :-1],
+        past_key_values=cache,
+        shift_labels=ids_BS[:, prompt:].masked_fill(mask_BS[:, prompt:] == 0, -100),
+        fused_lm_head=True,
+    )

@@ -1,0 +1,315 @@
+"""``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, held-out evaluation and records.
+
+The algorithm (advantages, losses, KL, clipping) is TRL's. Below this class, ``r1zero.training.lean`` removes work without
+changing the gradient and ``r1zero.training.durable`` sees that nothing is lost; here come the rollouts and the records.
+"""
+
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
+from trl import GRPOConfig
+from trl.models.utils import unwrap_model_for_generation
+
+from r1zero.config.schema import Config
+from r1zero.evaluating.accuracy import evaluate_task, evaluation_sampling, wanted_k, write_completions
+from r1zero.measuring.step_metrics import observe
+from r1zero.models.lora import lora_config
+from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.rollout.kv_cache import has_plain_cache
+from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.stop_strings import StopStrings
+from r1zero.tasks import Task
+from r1zero.tasks.prompts import encode
+from r1zero.training.lean import LeanTrainer
+from r1zero.training.mismatch import LogprobDifference
+from r1zero.training.reward_functions import EarlyVerdicts, reward_functions
+from r1zero.training.step_profile import StepProfile, termination
+from r1zero.watching.tracking import Tracker
+from r1zero.watching.watch import Watch, observed_frame
+
+log = logging.getLogger(__name__)
+
+OnFinish = Callable[[int, Completion], None]
+
+# Under vLLM, evaluation decodes in process.
+ROLLOUT_LOOPS = {"native": decode, "vllm": decode, "transformers": generate, "continuous": generate_continuously}
+
+
+def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
+    """TRL's config from ``trainer`` and from what the rest of ``config`` decides.
+
+    Raises:
+        ValueError: TRL refuses a value.
+    """
+    # Ranks without a GPU: accelerate makes a gloo group, and counts more than one rank, only if asked for the CPU.
+    gloo = not torch.cuda.is_available() and "RANK" in os.environ
+    return GRPOConfig(
+        output_dir=str(run_dir / "checkpoints"),
+        seed=config.seed,
+        run_name=config.run_name,
+        report_to=[],
+        logging_steps=1,
+        disable_tqdm=True,
+        deepspeed=config.deepspeed or None,
+        logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/training/durable.py)
+        # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
+        use_vllm=config.rollout.backend == "vllm",
+        **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
+        | config.trainer
+        | ({"use_cpu": True} if gloo else {}),
+    )
+
+
+def check_enough_prompts(num_prompts: int, args: GRPOConfig) -> None:
+    """A rollout takes distinct prompts, so there must be as many; TRL would train no step and say nothing.
+
+    Raises:
+        ValueError: There are fewer.
+    """
+    wanted = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
+    if num_prompts < wanted:
+        raise ValueError(
+            f"task.num_train: {num_prompts} prompts, and a rollout takes {wanted} (all ranks x "
+            "trainer.per_device_train_batch_size x gradient_accumulation_steps / num_generations). Set "
+            f"task.num_train={wanted} or more, or a smaller batch."
+        )
+
+
+class R1ZeroTrainer(LeanTrainer):
+    """GRPO on a task, with held-out accuracy measured at step 0 and every ``trainer.eval_steps``.
+
+    Args:
+        config: The run's config.
+        args: From ``grpo_config``.
+        task: Problems and judges.
+        model, tokenizer: The base model.
+        run_dir: Where completions go.
+        tracker: Where metrics go.
+    """
+
+    args: GRPOConfig
+    model: PreTrainedModel
+    max_completion_length: int
+
+    def __init__(
+        self,
+        config: Config,
+        args: GRPOConfig,
+        task: Task,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        run_dir: Path,
+        tracker: Tracker,
+    ) -> None:
+        functions, args.reward_weights = reward_functions(task, config.reward.weights)
+        super().__init__(
+            model=model,
+            reward_funcs=[*functions],
+            args=args,
+            train_dataset=Dataset.from_list(task.train),
+            eval_dataset=Dataset.from_list(task.test),
+            processing_class=tokenizer,
+            rollout_func=None if config.rollout.backend == "vllm" else rollout,
+            peft_config=lora_config(config),
+        )
+        self.remove_callback(PrinterCallback)  # the tracker shows progress
+        self.start_keeping(config)
+        self.task, self.tokenizer = task, tokenizer
+        self.run_dir, self.tracker = run_dir, tracker
+        self.sampling = Sampling(
+            max_tokens=self.max_completion_length,
+            temperature=args.temperature,
+            top_k=args.top_k,
+            top_p=args.top_p,
+            min_p=args.min_p,
+        )
+        self.loop = choose_loop(config.rollout.backend, model)
+        self.rollout_measures_entropy = self.loop is decode and config.rollout.backend != "vllm"
+        stop_strings = cast(dict, args.generation_kwargs or {}).get("stop_strings")
+        if stop_strings and self.loop is not decode:
+            raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
+        self.stop = StopStrings(stop_strings, tokenizer) if stop_strings else None
+        self.early_verdicts = EarlyVerdicts(task.judges)
+        self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
+        self.mismatch = LogprobDifference()
+        self.watch = Watch(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
+        self.observations: list[dict[str, Any]] = []
+        self.rollout_metrics: dict[str, float] = {}
+        self.truths: list[Any] = []
+        self.step_started = self.run_started = time.perf_counter()
+
+    def sample_ids(
+        self,
+        prompts: Sequence[list[int]],
+        keys: Sequence[str],
+        sampling: Sampling,
+        on_finish: OnFinish = lambda row, completion: None,
+    ) -> list[Completion]:
+        """Completions from the current policy; ``on_finish`` gets each as soon as it is known."""
+        was_training = self.model.training
+        unwrapped = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
+        # Autocast from outside the loop casts the trained weights once, not at every token.
+        with self.interruptible(), unwrapped as model, self.accelerator.autocast():
+            model.eval()
+            common = (model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
+            max_rows = self.config.rollout.max_rows
+            if self.loop is decode:
+                completions = decode(*common, max_rows=max_rows, stop=self.stop, on_finish=on_finish)
+            else:
+                completions = self.loop(*common, max_rows=max_rows)
+                for row, completion in enumerate(completions):
+                    on_finish(row, completion)
+            model.train(was_training)
+        return completions
+
+    def sample_texts(
+        self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling
+    ) -> list[tuple[Completion, str]]:
+        """Completions and their text; each rank decodes its share and all ranks get everything."""
+        rank, world = self.accelerator.process_index, self.accelerator.num_processes
+        mine = range(rank, len(prompts), world)
+        ids = [encode(prompts[i], self.tokenizer) for i in mine]
+        completions = self.sample_ids(ids, [keys[i] for i in mine], sampling)
+        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
+        found = list(zip(mine, completions, texts, strict=True))
+        return [(done, text) for _, done, text in sorted(gather_object(found), key=lambda item: item[0])]
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
+        started = time.perf_counter()
+        step = self.state.global_step
+        seed, options = self.config.seed, self.config.eval
+        sampling = evaluation_sampling(options, self.sampling)
+        common = (self.task, self.sample_texts)
+        result = evaluate_task(*common, sampling, seed, options.num_samples, wanted_k(options))
+        metrics = dict(result.metrics)
+        if options.greedy and not sampling.greedy:
+            greedy = evaluate_task(*common, replace(sampling, greedy=True), seed)
+            metrics[f"eval/{self.task.name}/greedy_accuracy"] = greedy.metrics[f"eval/{self.task.name}/accuracy"]
+            if self.accelerator.is_main_process:
+                path = self.run_dir / "completions" / f"greedy_{step:05d}.parquet"
+                write_completions(greedy.completions, path)
+        metrics["time/eval_s"] = time.perf_counter() - started
+        if self.accelerator.is_main_process:
+            write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
+            self.tracker.log(step, metrics)
+            self.watch.finish_evaluation(metrics)
+        self.last_evaluated, self.evaluation_due, self.control.should_evaluate = step, False, False
+        self.save_if_best(metrics[f"eval/{self.task.name}/accuracy"])
+        self.step_started = time.perf_counter()  # an evaluation is not part of a training step
+        return metrics
+
+    def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
+        """The loss; the training forward's log-probs are compared with the rollout's."""
+        loss = super()._compute_loss(model, inputs)
+        self.mismatch.add(inputs, self.train_logprobs)
+        return loss
+
+    def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
+        """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
+
+        TRL would add up the other judges' scores, and the row would look worse than it may be.
+        """
+        started = time.perf_counter()
+        rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+        paying = self.reward_weights.to(rewards.device) > 0
+        rewards[rewards[:, paying].isnan().any(dim=1)] = torch.nan
+        self.profile.judge_s += time.perf_counter() - started
+        return rewards
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        """TRL's batch; every completion with its verdicts is written to disk."""
+        self.truths = inputs  # TRL hands the rollout the prompts alone
+        output = super()._generate_and_score_completions(inputs)
+        if self.accelerator.is_main_process and self.model.training:
+            table = {
+                "prompt": list(self._logs["prompt"]),
+                "completion": list(self._logs["completion"]),
+                **{f"{name}/score": list(scores) for name, scores in cast(dict, self._logs["rewards"]).items()},
+                **{name: list(values) for name, values in cast(dict, self._logs["extra"]).items()},
+                "advantage": list(self._logs["advantages"]),
+            }
+            # Several generations in one optimizer step, if steps_per_generation asks for them, get a file each.
+            several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
+            part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
+            path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}{part}.parquet"
+            completions = observed_frame(table, self.observations)
+            write_completions(completions, path)
+            self.watch.add(completions)
+        return output
+
+    def note_rollout(self, completions: list[Completion]) -> None:
+        """Metrics of all ranks' ``completions`` that TRL cannot know."""
+        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
+        self.observations = gather_object(observe(completions, texts, self.truths))
+        everyones = gather_object([(len(done.ids), done.truncated, done.entropy) for done in completions])
+        num_tokens = sum(length for length, _, _ in everyones)
+        self.profile.tokens += num_tokens
+        if self.loop is decode:  # over all tokens; TRL's own misses the dropped rows
+            self.rollout_metrics["entropy"] = sum(entropy for _, _, entropy in everyones) / num_tokens
+        if self.stop is not None:  # TRL takes a completion that ends in a stop string for truncated
+            self.rollout_metrics |= termination((length, truncated) for length, truncated, _ in everyones)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Send TRL's metrics of this step, and the times of its phases, to the tracker."""
+        super().log(logs, start_time)
+        mismatch = self.mismatch.metrics()
+        if "train_runtime" in logs or not self.accelerator.is_main_process:
+            return
+        now = time.perf_counter()
+        metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
+        metrics |= mismatch | self.rollout_metrics | self.profile.metrics(now - self.step_started)
+        metrics |= {"time/elapsed_s": now - self.run_started, "perf/skipped_steps": self.skipped_steps}
+        self.step_started, self.rollout_metrics = now, {}
+        self.profile.reset()
+        self.tracker.log(self.state.global_step, self.watch.finish_step(self.state.global_step, metrics))
+        self.watch.refresh_page()
+
+
+def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
+    """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
+    if ROLLOUT_LOOPS[backend] is decode and not has_plain_cache(model):
+        log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
+        return generate
+    return ROLLOUT_LOOPS[backend]
+
+
+def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
+    """TRL's ``rollout_func``: one completion for each prompt, keyed by (seed, step, row), so not by rank or order.
+
+    Judges start on a completion when it is finished, while others still decode.
+    """
+    started = time.perf_counter()
+    first = trainer.accelerator.process_index * len(prompts)
+    part = trainer._step % trainer.args.gradient_accumulation_steps
+    place = f"train/{trainer.args.seed}/{trainer.state.global_step}/{part}"
+    keys = [f"{place}/{first + row}" for row in range(len(prompts))]
+    prompt_ids = [encode(prompt, trainer.tokenizer) for prompt in prompts]
+
+    def judge(row: int, completion: Completion) -> None:
+        text = trainer.tokenizer.decode(completion.ids, skip_special_tokens=True)
+        truth = trainer.truths[row] | {"completion_ids": completion.ids}  # as TRL gives it to reward functions
+        trainer.early_verdicts.start(row, text, truth)
+
+    completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling, judge)
+    decoded = time.perf_counter()
+    trainer.profile.add_rollout(prompt_ids, completions, decoded - started)
+    verdicts = trainer.early_verdicts.collect(len(prompts))
+    trainer.profile.judge_s += time.perf_counter() - decoded
+    trainer.note_rollout(completions)
+    logprobs = [done.logprobs for done in completions]
+    return {
+        "prompt_ids": prompt_ids,
+        "completion_ids": [done.ids for done in completions],
+        "logprobs": None if None in logprobs else logprobs,
+        "verdicts": verdicts,
+    }

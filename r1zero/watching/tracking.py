@@ -1,0 +1,196 @@
+"""Where metrics go: ``metrics.jsonl`` always, a progress bar, and by config Weights & Biases, TensorBoard, Trackio.
+
+The file is the record; the others are views of it, and a run goes on without them when they fail to start.
+"""
+
+import json
+import logging
+import math
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import pandas as pd
+from tqdm import tqdm
+
+from r1zero.config.schema import Config
+from r1zero.measuring.behaviours import BEHAVIOURS
+
+log = logging.getLogger(__name__)
+
+MAX_TABLE_PARTS = 100  # how many parts of an incremental table W&B shows
+
+
+class MetricsFile:
+    """``metrics.jsonl``: one flat JSON object a step. Metrics that come later for the same step join its line.
+
+    Args:
+        path: The file.
+        last_step: The step that a resumed run goes on from: later rows are cut off, since it writes them again. None
+            for a new run, whose file must not exist.
+    """
+
+    def __init__(self, path: Path, last_step: int | None = None) -> None:
+        self.row: dict[str, Any] = {}
+        self.row_start = end = 0
+        self.file = path.open("x" if last_step is None else "r+", encoding="utf-8")
+        if last_step is None:
+            return
+        while (line := self.file.readline()).endswith("\n") and json.loads(line)["step"] <= last_step:
+            self.row, self.row_start, end = json.loads(line), end, self.file.tell()
+        self.file.seek(end)
+        self.file.truncate()
+
+    def write(self, step: int, metrics: dict[str, float]) -> None:
+        """Write ``metrics`` of ``step``; a number that JSON cannot hold (NaN, infinity) becomes null."""
+        if self.row.get("step") == step:
+            self.file.seek(self.row_start)
+        else:
+            self.row, self.row_start = {"step": step}, self.file.tell()
+        self.row |= {key: value if math.isfinite(value) else None for key, value in metrics.items()}
+        self.file.write(json.dumps(self.row) + "\n")
+        self.file.flush()  # before the old line is cut: a kill in between loses nothing
+        self.file.truncate()
+
+
+class Tracker:
+    """Sends each step's metrics to the file, to the trackers of the config and to the progress bar."""
+
+    def __init__(self, config: Config, run_dir: Path, num_steps: int | None, last_step: int | None = None) -> None:
+        self.task_name = config.task.name
+        self.metrics = MetricsFile(run_dir / "metrics.jsonl", last_step)
+        self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None
+        self.tensorboard = start_tensorboard(run_dir) if config.tracker.tensorboard else None
+        self.trackio = start_trackio(config) if config.tracker.trackio else None
+        self.completions_per_step = config.tracker.completions_per_step
+        self.table_every = math.ceil((num_steps or 1) / MAX_TABLE_PARTS)
+        self.num_table_parts = 0
+        self.table: Any = None
+        self.accuracy = math.nan
+        self.bar = tqdm(
+            total=num_steps, initial=max(0, last_step or 0), desc=config.run_name, unit="step", dynamic_ncols=True
+        )
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Record ``metrics`` of ``step``."""
+        self.metrics.write(step, metrics)
+        if self.wandb is not None:
+            self.wandb.log(metrics, step=step)
+        if self.tensorboard is not None:
+            for name, number in metrics.items():
+                self.tensorboard.add_scalar(name, number, step)
+        if self.trackio is not None:
+            self.trackio.log(metrics, step=step)
+        self.accuracy = metrics.get(f"eval/{self.task_name}/accuracy", self.accuracy)
+        self.bar.update(step - self.bar.n)
+        shown = {"acc": f"{self.accuracy:.3f}"}
+        for label, key, form in (
+            ("reward", "reward", ".3f"),
+            ("len", "completions/mean_length", ".0f"),
+            ("tok/s", "perf/tokens_per_s", ".0f"),
+        ):
+            value = self.metrics.row.get(key)
+            if value is not None:
+                shown[label] = format(value, form)
+        self.bar.set_postfix(shown)
+
+    def log_completions(self, step: int, completions: pd.DataFrame) -> None:
+        """Add some of a step's ``completions`` to the table at W&B, which grows; all of them are on disk.
+
+        W&B shows a hundred parts of a table, so in a long run not every step adds one.
+        """
+        if self.wandb is None or self.completions_per_step == 0:
+            return
+        if step % self.table_every or self.num_table_parts == MAX_TABLE_PARTS:
+            return
+        import wandb
+
+        columns = [str(column) for column in completions if column not in BEHAVIOURS]
+        if self.table is None:
+            self.table = wandb.Table(columns=["step", *columns], log_mode="INCREMENTAL", allow_mixed_types=True)
+        stride = max(1, len(completions) // self.completions_per_step)
+        for row in completions[columns].iloc[::stride].head(self.completions_per_step).to_dict("records"):
+            self.table.add_data(step, *(None if pd.isna(row[column]) else row[column] for column in columns))
+        self.wandb.log({"completions": self.table}, step=step)
+        self.num_table_parts += 1
+
+    def note(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self.bar.write(text)
+
+    def finish(self) -> None:
+        """Close everything; without it, W&B would join the next run in this process to this one."""
+        self.bar.close()
+        self.metrics.file.close()
+        if self.tensorboard is not None:
+            self.tensorboard.close()
+        if self.trackio is not None:
+            self.trackio.finish()
+        if self.wandb is not None:
+            self.wandb.finish()
+
+
+class SilentTracker(Tracker):
+    """The tracker of every rank but the first: keeps nothing."""
+
+    def __init__(self) -> None:
+        pass
+
+    def log(self, step: int, metrics: dict[str, float]) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def finish(self) -> None:
+        """Nothing."""
+
+
+def start_tensorboard(run_dir: Path) -> Any:
+    """A writer of event files in ``tensorboard/``."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(run_dir / "tensorboard"))
+
+
+def start_trackio(config: Config) -> Any:
+    """A Trackio run, in its own local database."""
+    import trackio
+
+    return trackio.init(
+        project=config.tracker.project,
+        name=config.run_name,
+        group=config.tracker.group,
+        config=asdict(config),
+        embed=False,
+        auto_log_gpu=False,
+        auto_log_cpu=False,
+    )
+
+
+def start_wandb(config: Config, run_dir: Path) -> Any:
+    """A W&B run: as ``WANDB_MODE`` says, else online when logged in, else offline; None, with a warning, if none is."""
+    import wandb
+
+    settings = wandb.Settings(silent=True, console="off", init_timeout=30)
+    wanted = os.environ.get("WANDB_MODE")
+    for mode in (wanted,) if wanted else ("online", "offline"):
+        try:
+            if mode == "online" and not wandb.login(prompt=False, verify=False):
+                continue
+            return wandb.init(
+                project=config.tracker.project,
+                entity=config.tracker.entity,
+                group=config.tracker.group,
+                tags=config.tracker.tags or None,
+                name=config.run_name,
+                config=asdict(config),
+                dir=run_dir,
+                mode=cast(Any, mode),
+                settings=settings,
+            )
+        except (wandb.Error, OSError, ValueError) as error:
+            log.warning("W&B could not start %s (%s).", mode, error)
+    log.warning("Going on without W&B; metrics.jsonl has everything.")
+    return None
