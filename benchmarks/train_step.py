@@ -4,7 +4,7 @@
 
 The two run in processes of their own, one after the other in every round, so that both meet the same machine. A step is
 everything from one optimizer step to the next: rollout, judging, forward, backward, update. The first step of a process
-warms up and is left out. This is about time, not learning: the gradients are the same (tests/test_trainer.py),
+warms up and is left out. This is about time, not learning: the gradients are the same (tests/training/test_trainer.py),
 the samples are not, since the two draw their random numbers differently. ``--same-kernels`` gives TRL what we set up on
 a CPU (``r1zero/models/cpu.py``) too, and so shows the rest alone.
 """

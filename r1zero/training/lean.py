@@ -1,7 +1,7 @@
 """``LeanTrainer``: TRL's GRPO trainer, the same gradient for less work.
 
 Rows that cannot move the policy are not computed, micro-batches hold little padding, and a prompt is computed once for
-its completions. tests/test_trainer.py compares updated weights with TRL's over loss types, KL terms, masks and ranks.
+its completions. tests/training/test_trainer.py compares updated weights with TRL's over loss types, KL terms, masks and ranks.
 """
 
 from typing import Any, cast

@@ -22,7 +22,7 @@ from sandbox import Program, Sandbox, SandboxUnavailableError, Status, linux, sc
 from sandbox.local import LEVEL_VARIABLE
 from sandbox.worker import Worker
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="system call numbers of x86_64")
 
 

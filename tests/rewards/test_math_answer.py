@@ -15,8 +15,10 @@ from rewards.math_answer.numbers import exact_number
 from rewards.math_answer.policy import SOURCES
 from rewards.pool import Pool
 
-ROWS = [json.loads(line) for line in (Path(__file__).parent / "data" / "math_answers.jsonl").read_text().splitlines()]
-SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROWS = [
+    json.loads(line) for line in (Path(__file__).parents[1] / "data" / "math_answers.jsonl").read_text().splitlines()
+]
+SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 # What a wrong acceptance in these families would teach a policy is worse than any other mistake.
 UNFORGIVABLE = ("hack_", "injection", "bomb_", "near_miss", "units_mismatch")
 
@@ -182,7 +184,7 @@ def test_every_gsm8k_gold_judges_itself() -> None:
 
 def readme_rows() -> list[tuple[str, str, bool]]:
     """(gold, answer, accepted) of the table in rewards/README.md: what is in backticks."""
-    text = (Path(__file__).resolve().parents[1] / "rewards" / "README.md").read_text(encoding="utf-8")
+    text = (Path(__file__).resolve().parents[2] / "rewards" / "README.md").read_text(encoding="utf-8")
     table = text.partition("| gold | accepted | refused |\n")[2].partition("\n\n")[0]
     rows = []
     for line in table.splitlines()[1:]:

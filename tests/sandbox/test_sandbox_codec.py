@@ -101,7 +101,7 @@ def test_sets_are_written_in_one_order() -> None:
     printed = {
         subprocess.run(
             [sys.executable, "-c", program],
-            cwd=Path(__file__).parent.parent,
+            cwd=Path(__file__).parents[2],
             env={**os.environ, "PYTHONHASHSEED": str(seed)},
             capture_output=True,
             text=True,

@@ -15,7 +15,7 @@ from rewards import Outcome
 from rewards.math_answer import check_gold, grade
 from rewards.math_answer.grade import _judged, judge_answer, read
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 LIMITS = settings(max_examples=150, deadline=None, derandomize=True)
 
 integers = st.integers(-(10**6), 10**6).map(str)

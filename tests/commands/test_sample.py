@@ -14,7 +14,7 @@ from r1zero.config.schema import ModelConfig
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.rollout.decode import Sampling, decode
 
-WEIGHTS = Path(__file__).parents[1] / "r1zero" / "nano" / "weights"
+WEIGHTS = Path(__file__).parents[2] / "r1zero" / "nano" / "weights"
 
 
 @pytest.fixture

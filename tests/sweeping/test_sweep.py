@@ -29,7 +29,7 @@ from r1zero.sweeping import report as sweep_report
 from r1zero.sweeping.jobs import reason, swept_choices, with_sweep_dir
 from r1zero.sweeping.results import load_sweep, sentences, settings_of
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SWEPT = ["reward.weights.format=0,0.5", "seed=0,1,2"]
 
 

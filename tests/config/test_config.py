@@ -12,7 +12,7 @@ from r1zero.config.schema import CountdownConfig
 from r1zero.runs.directory import claim_run_dir, load_config
 from r1zero.training.trainer import grpo_config
 
-CONF = Path(__file__).parent.parent / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))
 OPTIONAL = ("tensorboard", "trackio")  # trackers with a package of their own
 CPU = ("++trainer.bf16=false", "++trainer.use_cpu=true", "deepspeed=none")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rewards import Outcome, Verdict
 from rewards.countdown import MAX_NESTING, MAX_NUMBERS, MAX_OPERATORS, judge_countdown, judge_expression
 
-EXPLOITS_FILE = Path(__file__).with_name("data") / "exploits_countdown.jsonl"
+EXPLOITS_FILE = Path(__file__).parents[1] / "data" / "exploits_countdown.jsonl"
 EXPLOITS = [json.loads(line) for line in EXPLOITS_FILE.read_text(encoding="utf-8").splitlines()]
 
 CORRECT, WRONG, BAD_FORMAT = Outcome.CORRECT, Outcome.WRONG, Outcome.BAD_FORMAT

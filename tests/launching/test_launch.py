@@ -14,7 +14,7 @@ from r1zero.launching import launch as launching
 from r1zero.launching.launch import kill_group, signals_passed_on, wait_for
 from r1zero.launching.placement import adopt_slurm, first_host, forget_accelerate, free_port, rank_environment
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 FOREVER = "import signal; print('up', flush=True); signal.pause()"
 DEAF = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {FOREVER}"
 

@@ -18,7 +18,7 @@ from r1zero.tasks.build import build_task
 from r1zero.tasks.math_data import gold_of, prompt_of
 from rewards import Outcome
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from test_grid import run_ranks
 
 from r1zero.memory import capacity, check_memory, estimate, model_shape, peak, remedies, rollout
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 STAGES = ["none", "zero1", "zero2", "zero3"]
 
 

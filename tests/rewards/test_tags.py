@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rewards import Outcome, Verdict
 from rewards.tags import TAGS, extract_answer, judge_format
 
-EXPLOITS_FILE = Path(__file__).with_name("data") / "exploits_format.jsonl"
+EXPLOITS_FILE = Path(__file__).parents[1] / "data" / "exploits_format.jsonl"
 EXPLOITS = [json.loads(line) for line in EXPLOITS_FILE.read_text(encoding="utf-8").splitlines()]
 
 EXTRACTIONS = [

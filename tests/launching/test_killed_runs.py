@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SMALL = [
     *("task.num_test=8", "task.num_train=12", "trainer.num_generations=4", "trainer.per_device_train_batch_size=8"),
     *("trainer.gradient_accumulation_steps=2", "trainer.max_completion_length=24", "trainer.eval_steps=4"),

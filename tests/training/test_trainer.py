@@ -190,9 +190,9 @@ def test_two_ranks_of_which_one_drops_everything(
 ) -> None:
     """Collectives stay aligned, and the weights are TRL's on two ranks and on one."""
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(Path(__file__).with_name("canned.py")), str(tmp_path / "ranks")]
+    script = [str(Path(__file__).parents[1] / "canned.py"), str(tmp_path / "ranks")]
     overrides = [f"loss_type={loss_type}", "per_device_train_batch_size=4"]
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
     subprocess.run([*torchrun, *script, *overrides], check=True, timeout=300, env=environment)
     two = {name: torch.load(tmp_path / "ranks" / f"{name}.pt") for name in ("trl", "ours")}

@@ -21,7 +21,7 @@ from rewards import Outcome
 from rewards.code_tests import JudgeUnavailableError
 from sandbox import Result, Sandbox, SandboxUnavailableError, Status
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 HUMANEVAL = {
     "task_id": "x/0",
     "prompt": "def double(n):\n    '''Twice n.'''\n",

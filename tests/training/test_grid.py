@@ -22,7 +22,7 @@ from conftest import build_tiny_model, compose_config
 from r1zero.launching.placement import free_port, rank_environment
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TOLERANCE = 2e-6
 LOSSES = ("dapo", "grpo", "dr_grpo")
 BETAS = ("0", "0.1")
