@@ -25,15 +25,16 @@ from tqdm import tqdm
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config
 
 from benchmarks.train_step import device_name
+from r1zero.command_line import quiet
 from r1zero.config.compose import register_schema, resolve
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.flops import matmul_peak, model_flops
 from r1zero.models.load import load_model, load_tokenizer
-from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.models.tokens import encode
+from r1zero.rollout.decode import decode
 from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.sampling import Completion, Sampling
 from r1zero.tasks.build import build_task
-from r1zero.tasks.prompts import encode
-from r1zero.train import quiet
 
 LOOPS: dict[str, Callable[..., list[Completion]]] = {
     "generate": generate,

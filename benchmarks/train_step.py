@@ -28,14 +28,15 @@ from tqdm import tqdm
 from transformers import PreTrainedModel, PrinterCallback, TrainerCallback
 from trl import GRPOConfig, GRPOTrainer
 
+from r1zero.command_line import quiet
 from r1zero.config.compose import register_schema, resolve
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.flops import matmul_peak, model_flops
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.tasks.build import build_task
-from r1zero.train import quiet
 from r1zero.training.reward_functions import reward_functions
-from r1zero.training.trainer import R1ZeroTrainer, grpo_config
+from r1zero.training.settings import grpo_config
+from r1zero.training.trainer import R1ZeroTrainer
 from r1zero.watching.tracking import Tracker
 
 CONTENDERS = ("trl", "r1zero")

@@ -13,15 +13,15 @@ from typing import Any
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from r1zero.command_line import quiet
 from r1zero.config.compose import explain
 from r1zero.evaluating.compare import compare
 from r1zero.evaluating.on_disk import evaluate_in
 from r1zero.evaluating.plan import plan
-from r1zero.reporting.statements import aligned, percent
+from r1zero.reporting.text import aligned, percent
 from r1zero.rollout.engine import load_sampler
 from r1zero.runs.files import read_json, write_text
 from r1zero.tasks.build import build_task
-from r1zero.train import quiet
 from rewards.code_tests import JudgeUnavailableError
 
 INTERRUPTED = 128 + signal.SIGINT

@@ -1,25 +1,14 @@
 """One rank of a run: ``python -m r1zero.rank RUN_DIR``. Started by ``r1zero.launching.launch``; never composes a config."""
 
 import logging
-import os
-import signal
 import sys
-import threading
 from pathlib import Path
 
+from r1zero.command_line import quiet
+from r1zero.launching.launch import die_with_launcher
 from r1zero.launching.placement import rank
 from r1zero.runs.directory import load_config
-from r1zero.train import quiet, train
-
-
-def die_with_launcher() -> None:
-    """End this rank and all that it started when the launcher is gone: its end of the pipe on standard input closes."""
-
-    def wait() -> None:
-        os.read(sys.stdin.fileno(), 1)
-        os.killpg(0, signal.SIGKILL)
-
-    threading.Thread(target=wait, daemon=True).start()
+from r1zero.train import train
 
 
 def main() -> None:

@@ -11,38 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from r1zero.reporting.comparison import comparison_table, write_comparison
-from r1zero.reporting.curve import plot_curve
-from r1zero.reporting.page import write_page
-from r1zero.reporting.statements import aligned, comparisons, run_changes, statements
+from r1zero.reporting.report import before_after_table, write_report
 from r1zero.runs.reading import load_run
-
-
-def before_after_table(run_dir: Path) -> str:
-    """The first evaluation against the last, aligned for a terminal; below it, all that the run did not get to.
-
-    Raises:
-        ValueError: ``run_dir`` has no ``metrics.jsonl``.
-    """
-    run = load_run(run_dir)
-    steps = [f"step {row['step']}" for row in run.evaluations]
-    rows: list[Sequence[str]] = list(comparisons(run))
-    if len(steps) > 1:
-        rows.insert(0, ("held-out", steps[0], steps[-1], "change"))
-    elif steps:
-        rows = [("held-out", steps[0]), *(line[:2] for line in rows)]
-    said = statements(run, run_changes(run))
-    return "\n".join([*([aligned(rows)] if rows else []), *said, *run.notes()])
-
-
-def write_report(run_dir: Path) -> Path:
-    """Write ``report.html`` and ``curve.png`` into ``run_dir``, and return the page.
-
-    Raises:
-        ValueError: ``run_dir`` has no ``metrics.jsonl``.
-    """
-    run = load_run(run_dir)
-    plot_curve(run, run_dir / "curve.png")
-    return write_page(run, live=False)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -12,36 +12,20 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 
 from r1zero.config.schema import ModelConfig
+from r1zero.config.templates import TEMPLATES
 from r1zero.models.load import load_model
-from r1zero.rollout.decode import Sampling, keyed_uniforms
+from r1zero.models.tokens import encode
+from r1zero.rollout.sampling import Sampling
+from r1zero.rollout.stream import stream
+from r1zero.runs.checkpoints import newest_checkpoint
 from r1zero.runs.reading import Run, load_run
-from r1zero.tasks.prompts import TEMPLATES, encode, render
+from r1zero.tasks.prompts import render
 
 GAP = "  |  "
-
-
-def newest_checkpoint(run_dir: Path) -> Path:
-    """``checkpoints/final``, or else the checkpoint of the highest step.
-
-    Raises:
-        ValueError: There is none yet.
-    """
-    final = run_dir / "checkpoints" / "final"
-    if (final / "config.json").is_file():
-        return final
-    saved = {path: path.name.rpartition("-")[2] for path in run_dir.glob("checkpoints/checkpoint-*")}
-    steps = {int(step): path for path, step in saved.items() if step.isdigit() and (path / "config.json").is_file()}
-    if not steps:
-        raise ValueError(
-            f"{run_dir / 'checkpoints'}: holds no model yet. Wait for the end of the run, or have it save on the way: "
-            "trainer.save_strategy=steps trainer.save_steps=50."
-        )
-    return steps[max(steps)]
 
 
 def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -60,27 +44,6 @@ def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> 
             "'Numbers: 3 5 7 Target: 22' with integers from 0 to 200, and nothing else."
         )
     return prompt
-
-
-@torch.no_grad()
-def stream(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: str, sampling: Sampling, key: str
-) -> Iterator[str]:
-    """The completion so far, after each token, until the end-of-sequence token or ``sampling.max_tokens``."""
-    eos = model.generation_config.eos_token_id if model.generation_config is not None else None
-    ends = {tokenizer.eos_token_id, *(eos if isinstance(eos, list) else [eos])}
-    uniforms_1T = keyed_uniforms([key], sampling.max_tokens).to(model.device)
-    inputs = torch.tensor([encode(prompt, tokenizer)], device=model.device)
-    cache, ids = None, []
-    for at in range(sampling.max_tokens):
-        out = model(input_ids=inputs, past_key_values=cache, use_cache=True)
-        cache = out.past_key_values
-        log_probs_1V = (out.logits[:, -1].float() / (1.0 if sampling.greedy else sampling.temperature)).log_softmax(-1)
-        inputs = sampling.choose(log_probs_1V, log_probs_1V.exp(), uniforms_1T[:, at])[:, None]
-        ids.append(int(inputs))
-        yield str(tokenizer.decode(ids, skip_special_tokens=True))
-        if ids[-1] in ends:
-            return
 
 
 def wrapped(text: str, width: int) -> list[str]:

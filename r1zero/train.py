@@ -10,18 +10,16 @@ import os
 import signal
 import sys
 import traceback
-import warnings
 from pathlib import Path
 
 import hydra
-import torch
-import transformers
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from r1zero.command_line import quiet
 from r1zero.config.compose import explain, register_schema, resolve
 from r1zero.config.schema import Config
 from r1zero.launching.launch import launch
@@ -37,18 +35,19 @@ from r1zero.launching.placement import (
     rank,
 )
 from r1zero.launching.stopping import StopRequestedError
-from r1zero.memory import preflight
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.lora import export_merged, lora_config
-from r1zero.report import before_after_table, write_report
+from r1zero.reporting.report import show
 from r1zero.runs.checkpoints import check_checkpoint, last_checkpoint, step_of
-from r1zero.runs.directory import load_config, release_run_dir
-from r1zero.runs.resume import forget_after, is_finished, open_run, write_status
+from r1zero.runs.directory import forget_after, is_finished, load_config, release_run_dir, write_status
+from r1zero.runs.resume import open_run
 from r1zero.sweeping.jobs import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
-from r1zero.training.durable import CheckpointError, DivergedError
-from r1zero.training.trainer import R1ZeroTrainer, check_enough_prompts, grpo_config
+from r1zero.training.memory import preflight
+from r1zero.training.run_state import CheckpointError, DivergedError
+from r1zero.training.settings import check_enough_prompts, grpo_config
+from r1zero.training.trainer import R1ZeroTrainer
 from r1zero.watching.tracking import SilentTracker, Tracker
 from rewards.code_tests import JudgeUnavailableError
 
@@ -168,28 +167,6 @@ def how_to_go_on(run_dir: Path) -> str:
     if checkpoint is None:
         return f"There is no checkpoint yet: resume={run_dir} begins again."
     return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
-
-
-def show(run_dir: Path) -> None:
-    """Write the report; print the before/after table and where everything is."""
-    report = write_report(run_dir)
-    print(before_after_table(run_dir))
-    for label, path in (
-        ("report", report),
-        ("curve", run_dir / "curve.png"),
-        ("checkpoint", run_dir / "checkpoints" / "final"),
-        ("metrics", run_dir / "metrics.jsonl"),
-    ):
-        print(f"{label:<10} {path}")
-
-
-def quiet() -> None:
-    """Keep the terminal for the progress bar: notices that a user of this command can do nothing about are left out."""
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
-    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|torch.distributed")
-    transformers.utils.logging.disable_progress_bar()
-    if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found none
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from conftest import build_tiny_model, build_trainer
 from trl import GRPOTrainer
 
 from r1zero.launching.placement import leave_process_group
-from r1zero.rollout.decode import Completion, Sampling
+from r1zero.rollout.sampling import Completion, Sampling
 from r1zero.training.trainer import R1ZeroTrainer
 
 EOS = 2

@@ -13,8 +13,9 @@ from r1zero.config.compose import register_schema, resolve
 from r1zero.config.schema import Config
 from r1zero.launching.placement import connect_deepspeed
 from r1zero.nano.tokenizer import build_tokenizer
-from r1zero.tasks import Judge, Task
-from r1zero.training.trainer import R1ZeroTrainer, grpo_config
+from r1zero.tasks.task import Judge, Task
+from r1zero.training.settings import grpo_config
+from r1zero.training.trainer import R1ZeroTrainer
 from r1zero.watching.tracking import Tracker
 from rewards import Outcome, Verdict
 

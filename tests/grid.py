@@ -17,7 +17,7 @@ from conftest import build_tiny_model, build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
 from r1zero.launching.placement import leave_process_group
-from r1zero.rollout.decode import Completion, Sampling
+from r1zero.rollout.sampling import Completion, Sampling
 from r1zero.training.trainer import R1ZeroTrainer
 
 ROWS, GROUP = 64, 4

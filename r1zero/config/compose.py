@@ -14,7 +14,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from r1zero.config.checks import (
     check_alarms,
-    check_batch,
     check_checkpoints,
     check_eval,
     check_launch,
@@ -23,23 +22,11 @@ from r1zero.config.checks import (
     check_rollout,
     check_task,
     check_tracker,
-    check_trainer_keys,
-    check_trainer_values,
     check_trains,
 )
-from r1zero.config.schema import (
-    PARTS,
-    CodeConfig,
-    Config,
-    CountdownConfig,
-    GymConfig,
-    MathConfig,
-    ModelConfig,
-    PeftConfig,
-    RewardConfig,
-    RolloutConfig,
-    TrackerConfig,
-)
+from r1zero.config.schema import PARTS, Config, ModelConfig, PeftConfig, RewardConfig, RolloutConfig, TrackerConfig
+from r1zero.config.tasks import CodeConfig, CountdownConfig, GymConfig, MathConfig
+from r1zero.config.trainer_keys import check_batch, check_trainer_keys, check_trainer_values
 from r1zero.launching.placement import num_ranks
 
 

@@ -5,9 +5,8 @@ model or knows where completions come from.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,12 +14,10 @@ import pandas as pd
 from r1zero.config.schema import EvalConfig
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.statistics import bootstrap_interval, expected_maj_at_k, pass_at_k, wilson_interval
-from r1zero.rollout.decode import Completion, Sampling
-from r1zero.tasks import Row, Task, judge_all
+from r1zero.rollout.sampling import Completion, Sampler, Sampling
+from r1zero.tasks.judging import judge_all
+from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
-
-# (prompts, randomness keys, sampling) -> one completion and its text for each prompt
-Sampler = Callable[[Sequence[str], Sequence[str], Sampling], list[tuple[Completion, str]]]
 
 
 @dataclass(frozen=True)
@@ -141,11 +138,3 @@ def summarise(name: str, frame: pd.DataFrame, ks: Sequence[int] = (), voting: bo
     for behaviour in BEHAVIOURS:
         metrics[f"behaviour/{behaviour}"] = frame[behaviour].mean()
     return {f"eval/{name}/{key}": float(value) for key, value in metrics.items()}
-
-
-def write_completions(frame: pd.DataFrame, path: Path) -> None:
-    """Write the table as parquet, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    frame.to_parquet(temporary, index=False)
-    temporary.replace(path)

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from r1zero.measuring.statistics import paired_difference
-from r1zero.reporting.statements import aligned, percent
+from r1zero.reporting.text import aligned, percent
 from r1zero.runs.files import read_json
 
 

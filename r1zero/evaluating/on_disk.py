@@ -8,9 +8,10 @@ import fcntl
 import hashlib
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
-from r1zero.evaluating.accuracy import (
-    by_problem,
-    evaluation_sampling,
-    record,
-    sample_key,
-    summarise,
-    wanted_k,
-    write_completions,
-)
-from r1zero.evaluating.plan import folder_name, relevant
+from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, record, sample_key, summarise, wanted_k
 from r1zero.models.load import NANO_PATH
-from r1zero.rollout.decode import Completion, Sampling
-from r1zero.rollout.engine import ModelSampler, training_sampling
-from r1zero.runs.files import write_json
-from r1zero.tasks import Task
-from r1zero.training.reward_functions import EarlyVerdicts
+from r1zero.rollout.engine import ModelSampler
+from r1zero.rollout.sampling import Completion, Sampling, training_sampling
+from r1zero.runs.files import write_completions, write_json
+from r1zero.tasks.judging import EarlyVerdicts
+from r1zero.tasks.task import Task
 
 # Rows of a chunk, in units of rollout.max_rows: two, so that most rows that finish are replaced, and little is lost.
 CHUNK_BATCHES = 2
@@ -177,3 +169,19 @@ def sole_owner(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is evaluating there. Wait for it, or set another output."
             ) from error
         yield
+
+
+def folder_name(config: Config, digest: str) -> str:
+    """A folder for the evaluation of ``config``: readable, and another one for other settings."""
+    name = re.sub(r"[^\w.-]+", "-", config.task.name)
+    return f"{name}-n{config.eval.num_samples}-{digest[:8]}"
+
+
+def relevant(config: Config) -> dict[str, Any]:
+    """The settings that completions and verdicts depend on; k and the greedy pass add to them without changing any."""
+    whole = asdict(config)
+    for key in ("k", "greedy"):
+        del whole["eval"][key]
+    parts = ("seed", "task", "model", "rollout", "eval")
+    sampling = ("temperature", "top_k", "top_p", "min_p", "max_completion_length", "generation_kwargs", "bf16", "fp16")
+    return {part: whole[part] for part in parts} | {"trainer": {key: config.trainer.get(key) for key in sampling}}

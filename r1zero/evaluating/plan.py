@@ -5,20 +5,21 @@ loaded or written here.
 """
 
 import importlib.resources
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from r1zero.config.checks import check_eval, check_rollout, check_task, check_trainer_keys, check_trainer_values
+from r1zero.config.checks import check_eval, check_rollout, check_task
 from r1zero.config.compose import refuse_leftovers, register_schema
-from r1zero.config.schema import Config, CountdownConfig, GymConfig, MathConfig, TaskConfig
+from r1zero.config.schema import Config
+from r1zero.config.tasks import CountdownConfig, GymConfig, MathConfig, TaskConfig
+from r1zero.config.trainer_keys import check_trainer_keys, check_trainer_values
+from r1zero.runs.checkpoints import checkpoint_path
 from r1zero.runs.directory import load_config
 
 CONF = Path(str(importlib.resources.files("conf")))
@@ -149,23 +150,6 @@ def as_trained(asked: TaskConfig, trained: TaskConfig) -> TaskConfig:
     return asked
 
 
-def checkpoint_path(run: Path, checkpoint: str) -> Path:
-    """The folder of a checkpoint: ``final``, or a step.
-
-    Raises:
-        ValueError: There is none of that name; says which there are.
-    """
-    folder = run / "checkpoints"
-    path = folder / (f"checkpoint-{checkpoint}" if checkpoint.isdigit() else checkpoint)
-    if (path / "config.json").is_file():
-        return path
-    found = sorted(entry.parent.name.removeprefix("checkpoint-") for entry in folder.glob("*/config.json"))
-    raise ValueError(
-        f"checkpoint = {checkpoint}: no model in {path}. This run has {', '.join(found) or 'none yet'}; "
-        "checkpoint=base is the model it began with."
-    )
-
-
 def check(config: Config) -> None:
     """Every check of a training config that matters without training; no reward is needed."""
     config.reward.weights = {}
@@ -183,19 +167,3 @@ def leave_out_training_rows(task: TaskConfig) -> None:
         task.num_train = 0
     if isinstance(task, GymConfig) or (isinstance(task, CountdownConfig) and task.source is None):
         task.num_train = 0
-
-
-def folder_name(config: Config, digest: str) -> str:
-    """A folder for the evaluation of ``config``: readable, and another one for other settings."""
-    name = re.sub(r"[^\w.-]+", "-", config.task.name)
-    return f"{name}-n{config.eval.num_samples}-{digest[:8]}"
-
-
-def relevant(config: Config) -> dict[str, Any]:
-    """The settings that completions and verdicts depend on; k and the greedy pass add to them without changing any."""
-    whole = asdict(config)
-    for key in ("k", "greedy"):
-        del whole["eval"][key]
-    parts = ("seed", "task", "model", "rollout", "eval")
-    sampling = ("temperature", "top_k", "top_p", "min_p", "max_completion_length", "generation_kwargs", "bf16", "fp16")
-    return {part: whole[part] for part in parts} | {"trainer": {key: config.trainer.get(key) for key in sampling}}

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from r1zero.config.schema import AlarmConfig
-from r1zero.runs.reading import Row, number
+from r1zero.runs.metrics import Row, number
 from rewards.tags import TAGS
 
 Condition = Callable[[Sequence[Row], AlarmConfig, str], str | None]

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from r1zero.runs.reading import Row, number
+from r1zero.runs.metrics import Row, number
 
 MIN_SEGMENT = 3  # a mean of fewer steps is one lucky step
 MIN_BLOCKS = 16

@@ -7,31 +7,20 @@ model's.
 Rows of one group answer one prompt and are alike, so intervals resample groups, never single completions.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from r1zero.measuring.behaviours import BEHAVIOURS, count_behaviours
+from r1zero.measuring.behaviours import BEHAVIOURS
 
 if TYPE_CHECKING:  # rebuilding a report needs no torch
-    from r1zero.rollout.decode import Completion
+    pass
 
 SPLITS = ("all", "correct", "wrong", "terminated", "truncated")
 NUM_RESAMPLES = 500
 # Where each unit is logged: counts a completion, and counts a hundred tokens, which length alone does not raise.
 PER_COMPLETION, PER_100_TOKENS = "emergence", "emergence_per_100_tokens"
-
-
-def observe(
-    completions: Sequence["Completion"], texts: Sequence[str], truths: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """One record a completion: its length, whether it was cut off, its behaviours."""
-    return [
-        {"length_tokens": len(done.ids), "truncated": done.truncated, **count_behaviours(text, truth)}
-        for done, text, truth in zip(completions, texts, truths, strict=True)
-    ]
 
 
 def split_masks(outcomes: pd.Series, truncated: pd.Series) -> dict[str, np.ndarray]:

@@ -15,8 +15,8 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from r1zero.config.templates import NANO_TEMPLATE
 from r1zero.tasks.countdown_problems import Problem, ProblemSpace, problem
-from r1zero.tasks.prompts import NANO_TEMPLATE
 
 MAX_VALUE = 200
 SPACE = ProblemSpace(max_intermediate=MAX_VALUE)

@@ -13,8 +13,10 @@ from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.reporting.charts import Chart, Line, svg
 from r1zero.reporting.page import TEMPLATES
 from r1zero.reporting.panels import COLORS, band, points
-from r1zero.reporting.statements import aligned, interval, percent, run_changes
-from r1zero.runs.reading import Run, number
+from r1zero.reporting.statements import run_changes
+from r1zero.reporting.text import aligned, interval, percent
+from r1zero.runs.metrics import number
+from r1zero.runs.reading import Run
 
 CURVES = (
     ("Training accuracy", "train/accuracy", True),

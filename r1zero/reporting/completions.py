@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from r1zero.measuring.alarms import judge_lines
-from r1zero.runs.reading import Row, Run
+from r1zero.runs.metrics import Row
+from r1zero.runs.reading import Run
 
 # Shown on the page in this order: title, correct before, correct after, how many of the first problems by number.
 CHANGES = (

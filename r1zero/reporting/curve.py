@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from r1zero.runs.reading import Row, Run, number
+from r1zero.runs.metrics import Row, number
+from r1zero.runs.reading import Run
 
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#1a5fb4", "#d97706", "#15803d", "#7c3aed", "#c2410c", "#6b7280"
 

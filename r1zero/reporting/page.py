@@ -25,8 +25,10 @@ from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION, SPLITS
 from r1zero.reporting.charts import svg
 from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups, files_by_step
 from r1zero.reporting.panels import sections
-from r1zero.reporting.statements import accuracy_judge, comparisons, facts, interval, percent, run_changes, statements
-from r1zero.runs.reading import Run, number
+from r1zero.reporting.statements import accuracy_judge, comparisons, facts, run_changes, statements
+from r1zero.reporting.text import interval, percent
+from r1zero.runs.metrics import number
+from r1zero.runs.reading import Run
 from rewards.tags import TAGS
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.change_point import Change
 from r1zero.reporting.charts import Chart, Line
-from r1zero.runs.reading import Row, Run, number
+from r1zero.runs.metrics import Row, number
+from r1zero.runs.reading import Run
 
 OUTCOME_COLORS = {
     "CORRECT": "good",

@@ -9,7 +9,6 @@ spaces).
 Axes: P distinct prompts, B rows (completions), R rows in flight, T completion tokens, V vocabulary.
 """
 
-import hashlib
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 from transformers import (
-    LogitsProcessor,
-    MinPLogitsWarper,
     PreTrainedModel,
-    TopKLogitsWarper,
-    TopPLogitsWarper,
 )
 
 from r1zero.rollout.cuda_graphs import Replayed
 from r1zero.rollout.decoding_step import decoding_step
 from r1zero.rollout.kv_cache import RowCache
+from r1zero.rollout.sampling import Completion, Sampling, keyed_uniforms
 from r1zero.rollout.slots import Queue, Slots
 from r1zero.rollout.stop_strings import StopStrings
 
@@ -51,85 +47,6 @@ class Pace:
 # once, have about a dozen. Not tuned yet: that takes a GPU.
 PACES = {"cpu": Pace(1, 1, 1 / 8), "cuda": Pace(8, 256, 1 / 2)}
 PACE_ELSEWHERE = Pace(8, 1, 1 / 8)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is drawn; the names and meanings are those of TRL's ``GRPOConfig``.
-
-    Attributes:
-        max_tokens: Longest completion, end-of-sequence token included.
-        temperature: Above 0. Ignored when ``greedy``.
-        top_k: Keep the k likeliest tokens; 0 keeps all.
-        top_p: Keep the smallest set of likeliest tokens with at least this probability; 1.0 keeps all.
-        min_p: Keep tokens at least this fraction as likely as the likeliest; None keeps all.
-        greedy: Take the likeliest token.
-    """
-
-    max_tokens: int
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float | None = None
-    greedy: bool = False
-
-    def choose(
-        self, log_probs_BV: torch.Tensor, probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor
-    ) -> torch.Tensor:
-        """Token ids (B,), after top-k, top-p and min-p in the order of ``generate``."""
-        if self.greedy:
-            return log_probs_BV.argmax(dim=-1)
-        warpers: list[LogitsProcessor] = [TopKLogitsWarper(self.top_k)] if self.top_k > 0 else []
-        warpers += [TopPLogitsWarper(self.top_p)] if self.top_p < 1.0 else []
-        warpers += [MinPLogitsWarper(self.min_p)] if self.min_p is not None else []
-        if warpers:
-            for warper in warpers:
-                log_probs_BV = warper(torch.LongTensor(), log_probs_BV)  # the signature asks for the ids so far
-            probabilities_BV = log_probs_BV.softmax(dim=-1)
-        return draw(probabilities_BV, uniforms_B)
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One sampled continuation.
-
-    Attributes:
-        ids: Token ids, the end-of-sequence token included when it was reached.
-        logprobs: Log-probability of each id at the sampling temperature, before top-k, top-p and min-p: what the
-            training forward computes. None from the library's loops.
-        entropy: Of the distributions the ids were drawn from, before top-k, top-p and min-p; nats, summed over the ids.
-            NaN from the library's loops.
-        truncated: Reached ``max_tokens`` without an end-of-sequence token or a stop string.
-    """
-
-    ids: list[int]
-    logprobs: list[float] | None
-    entropy: float
-    truncated: bool
-
-
-def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
-    """Random numbers in [0, 1), float64 (B, T): row b depends on ``keys[b]`` alone.
-
-    A completion drawn from its own row of numbers does not depend on the other rows, on their order, or on which rank
-    it was drawn.
-    """
-    rows = torch.empty(len(keys), num_tokens, dtype=torch.float64)
-    generator = torch.Generator()
-    for row, key in zip(rows, keys, strict=True):
-        generator.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]))
-        torch.rand(num_tokens, generator=generator, out=row, dtype=torch.float64)
-    return rows
-
-
-def draw(probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tensor:
-    """Token ids (B,): the inverse of each row's cumulative distribution at ``uniforms_B``."""
-    cumulative_BV = probabilities_BV.cumsum(dim=-1)
-    total_B1 = cumulative_BV[:, -1:]
-    # Strictly below the total even where rounding makes a uniform 1.0: what lies above has probability zero.
-    below_B1 = torch.nextafter(total_B1, torch.zeros_like(total_B1))
-    threshold_B1 = torch.minimum(uniforms_B[:, None].to(cumulative_BV) * total_B1, below_B1)
-    return torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1)
 
 
 class Record:

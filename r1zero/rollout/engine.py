@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -10,23 +9,13 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from r1zero.config.schema import Config
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.load import load_model, load_tokenizer
-from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.models.tokens import encode
+from r1zero.rollout.decode import decode
+from r1zero.rollout.sampling import Completion, Sampling
 from r1zero.rollout.stop_strings import StopStrings
-from r1zero.tasks.prompts import encode
 from r1zero.training.trainer import choose_loop
 
 OnFinish = Callable[[int, Completion, str], None]
-
-
-def training_sampling(trainer: dict[str, Any]) -> Sampling:
-    """How a run with these ``trainer`` keys samples; the defaults are those of TRL's ``GRPOConfig``."""
-    return Sampling(
-        max_tokens=trainer.get("max_completion_length", 512),
-        temperature=trainer.get("temperature", 1.0),
-        top_k=trainer.get("top_k", 0),
-        top_p=trainer.get("top_p", 1.0),
-        min_p=trainer.get("min_p"),
-    )
 
 
 @dataclass

@@ -16,6 +16,8 @@ import torch
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
+from r1zero.models.tokens import left_pad
+
 
 @dataclass
 class Columns:
@@ -199,18 +201,6 @@ def moved_in_place(values_R: torch.Tensor, holes: torch.Tensor, movers: torch.Te
 def has_plain_cache(model: PreTrainedModel) -> bool:
     """Whether every layer caches plain keys and values, which is all that ``RowCache`` can hold."""
     return all(type(layer) is DynamicLayer for layer in DynamicCache(config=model.config).layers)
-
-
-def left_pad(prompts: list[list[int]], pad_id: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, both (P, longest prompt), padded on the left."""
-    longest = max(map(len, prompts))
-    ids = torch.full((len(prompts), longest), pad_id)
-    mask = torch.zeros_like(ids)
-    for row, prompt in enumerate(prompts):
-        if prompt:
-            ids[row, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[row, longest - len(prompt) :] = 1
-    return ids.to(device), mask.to(device)
 
 
 def prefill(model: PreTrainedModel, prompts: list[list[int]], pad_id: int) -> Prefix:

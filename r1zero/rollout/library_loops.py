@@ -12,8 +12,8 @@ from typing import Any, cast
 import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
-from r1zero.rollout.decode import Completion, Sampling
-from r1zero.rollout.kv_cache import left_pad
+from r1zero.models.tokens import left_pad
+from r1zero.rollout.sampling import Completion, Sampling
 
 
 @contextmanager

@@ -130,3 +130,39 @@ def clear_partial(folder: Path) -> None:
     """Remove what killed writers left behind."""
     for path in folder.glob(f"{PARTIAL}*"):
         shutil.rmtree(path, ignore_errors=True)
+
+
+def newest_checkpoint(run_dir: Path) -> Path:
+    """``checkpoints/final``, or else the checkpoint of the highest step.
+
+    Raises:
+        ValueError: There is none yet.
+    """
+    final = run_dir / "checkpoints" / "final"
+    if (final / "config.json").is_file():
+        return final
+    saved = {path: path.name.rpartition("-")[2] for path in run_dir.glob("checkpoints/checkpoint-*")}
+    steps = {int(step): path for path, step in saved.items() if step.isdigit() and (path / "config.json").is_file()}
+    if not steps:
+        raise ValueError(
+            f"{run_dir / 'checkpoints'}: holds no model yet. Wait for the end of the run, or have it save on the way: "
+            "trainer.save_strategy=steps trainer.save_steps=50."
+        )
+    return steps[max(steps)]
+
+
+def checkpoint_path(run: Path, checkpoint: str) -> Path:
+    """The folder of a checkpoint: ``final``, or a step.
+
+    Raises:
+        ValueError: There is none of that name; says which there are.
+    """
+    folder = run / "checkpoints"
+    path = folder / (f"checkpoint-{checkpoint}" if checkpoint.isdigit() else checkpoint)
+    if (path / "config.json").is_file():
+        return path
+    found = sorted(entry.parent.name.removeprefix("checkpoint-") for entry in folder.glob("*/config.json"))
+    raise ValueError(
+        f"checkpoint = {checkpoint}: no model in {path}. This run has {', '.join(found) or 'none yet'}; "
+        "checkpoint=base is the model it began with."
+    )

@@ -5,15 +5,15 @@ import os
 import platform
 import subprocess
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 
-from r1zero.config.schema import PARTS, CodeConfig, Config, CountdownConfig, GymConfig, MathConfig, TaskConfig
+from r1zero.config.schema import PARTS, Config
+from r1zero.config.tasks import read_task
 
 
 def claim_run_dir(path: Path, config: Config) -> None:
@@ -70,14 +70,6 @@ def load_config(path: Path) -> Config:
         raise ValueError(f"{path / 'config.yaml'}: written by another version of r1zero ({error}).") from error
 
 
-def read_task(values: dict[str, Any]) -> TaskConfig:
-    """The task's config, of the class that has its keys."""
-    for kind in (CountdownConfig, MathConfig, CodeConfig, GymConfig):
-        if {field.name for field in fields(kind)} == values.keys():
-            return kind(**values)
-    raise TypeError(f"no task has the keys {', '.join(sorted(values))}")
-
-
 def environment() -> dict[str, str | bool | int | None]:
     """What ran where: commit, versions, device, command."""
     status = git("status", "--porcelain")
@@ -103,3 +95,33 @@ def git(*arguments: str) -> str | None:
     except (FileNotFoundError, subprocess.CalledProcessError):
         return None
     return result.stdout.strip()
+
+
+STATUS = "status.json"
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a run has claimed ``path``."""
+    return (path / "config.yaml").is_file()
+
+
+def is_finished(run_dir: Path) -> bool:
+    """Whether the run has done all its steps."""
+    try:
+        return json.loads((run_dir / STATUS).read_text())["status"] == "finished"
+    except FileNotFoundError:
+        return False
+
+
+def write_status(run_dir: Path, status: str, step: int) -> None:
+    """Note how the run ended: ``finished``, or ``stopped`` by a signal after ``step``."""
+    temporary = run_dir / f"{STATUS}.tmp"
+    temporary.write_text(json.dumps({"status": status, "step": step}) + "\n")
+    temporary.replace(run_dir / STATUS)
+
+
+def forget_after(run_dir: Path, step: int) -> None:
+    """Delete the completions of steps after ``step``: the resumed run writes them again."""
+    for path in (run_dir / "completions").glob("*_*.parquet"):
+        if int(path.stem.split("_")[1].split("-")[0]) > step:
+            path.unlink()

@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 
 def write_text(text: str, path: Path) -> None:
     """Write ``text``; a reader sees the old file or the new one, never half of it."""
@@ -21,3 +23,11 @@ def write_json(value: Any, path: Path) -> None:
 def read_json(path: Path) -> Any:
     """The JSON value in ``path``."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_completions(frame: pd.DataFrame, path: Path) -> None:
+    """Write the table as parquet, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    frame.to_parquet(temporary, index=False)
+    temporary.replace(path)

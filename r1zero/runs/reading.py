@@ -5,7 +5,6 @@ left to ``r1zero.report``.
 """
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import yaml
 
-Row = dict[str, Any]
+from r1zero.runs.metrics import Row, number, read_metrics
 
 
 @dataclass(frozen=True)
@@ -73,31 +72,6 @@ class Run:
                 f"Unreadable lines left out of metrics.jsonl: {self.num_unreadable} (a killed run tears its last line)."
             )
         return found
-
-
-def number(row: Row, key: str) -> float | None:
-    """``row[key]`` if it is a finite number; None for an absent key, null, NaN or infinity."""
-    value = row.get(key)
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def read_metrics(path: Path) -> tuple[list[Row], int]:
-    """The rows of ``path`` in order of step, and the number of lines that could not be read.
-
-    A resumed run repeats the steps after its checkpoint: the later value of a key wins.
-    """
-    rows: dict[int, Row] = {}
-    num_unreadable = 0
-    for line in path.read_text(encoding="utf-8", errors="replace").split("\n"):
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.setdefault(row["step"], {}).update(row)
-        elif line.strip():
-            num_unreadable += 1
-    return [rows[step] for step in sorted(rows)], num_unreadable
 
 
 def load_run(run_dir: Path) -> Run:

@@ -5,18 +5,16 @@ else begins a new run: one command for a job that may be killed and started agai
 ``r1zero.training.durable``'s business.
 """
 
-import json
 import logging
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from r1zero.config.schema import Config
-from r1zero.runs.directory import claim_run_dir, load_config
+from r1zero.runs.directory import claim_run_dir, holds_run, is_finished, load_config
 
 log = logging.getLogger(__name__)
 
-STATUS = "status.json"
 NOT_PART_OF_A_RUN = ("resume=", "launch.", "hydra.", "hydra/")
 
 
@@ -51,11 +49,6 @@ def open_run(config: Config, run_dir: Path, overrides: list[str]) -> tuple[Confi
     return replace(stored, launch=new.launch if launched else stored.launch), place
 
 
-def holds_run(path: Path) -> bool:
-    """Whether a run has claimed ``path``."""
-    return (path / "config.yaml").is_file()
-
-
 def newest_unfinished(folder: Path, config: Config) -> Path | None:
     """The run in ``folder`` that was started last, among those that ``config`` describes and that have not finished."""
     runs = [path for path in folder.iterdir() if holds_run(path) and not is_finished(path)]
@@ -83,25 +76,3 @@ def refuse_differences(stored: dict[str, Any], given: dict[str, Any], place: Pat
             f"resume = {place}: that run has {path} = {stored[key]} and this command {given.get(key)}. A run ends as it"
             f" began: leave the other overrides out (resume={place} alone takes the run's own config), or start anew."
         )
-
-
-def is_finished(run_dir: Path) -> bool:
-    """Whether the run has done all its steps."""
-    try:
-        return json.loads((run_dir / STATUS).read_text())["status"] == "finished"
-    except FileNotFoundError:
-        return False
-
-
-def write_status(run_dir: Path, status: str, step: int) -> None:
-    """Note how the run ended: ``finished``, or ``stopped`` by a signal after ``step``."""
-    temporary = run_dir / f"{STATUS}.tmp"
-    temporary.write_text(json.dumps({"status": status, "step": step}) + "\n")
-    temporary.replace(run_dir / STATUS)
-
-
-def forget_after(run_dir: Path, step: int) -> None:
-    """Delete the completions of steps after ``step``: the resumed run writes them again."""
-    for path in (run_dir / "completions").glob("*_*.parquet"):
-        if int(path.stem.split("_")[1].split("-")[0]) > step:
-            path.unlink()

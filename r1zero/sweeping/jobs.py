@@ -29,9 +29,10 @@ from r1zero.config.compose import resolve
 from r1zero.config.schema import Config
 from r1zero.launching.launch import INTERRUPTED, TERMINATED, launch
 from r1zero.launching.placement import num_ranks, placed_from_outside
+from r1zero.runs.directory import holds_run, is_finished
 from r1zero.runs.files import read_json, write_json
 from r1zero.runs.reading import load_run
-from r1zero.runs.resume import holds_run, is_finished, open_run
+from r1zero.runs.resume import open_run
 from r1zero.sweeping.devices import devices, ranks_of_a_job
 from r1zero.sweeping.progress import progress
 from r1zero.sweeping.report import write_sweep_report

@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
-from r1zero.runs.reading import number, read_metrics
+from r1zero.runs.metrics import number, read_metrics
 
 EVERY_S = 2.0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 import pandas as pd
 
-from r1zero.reporting.statements import aligned, percent
+from r1zero.reporting.text import aligned, percent
 from r1zero.runs.files import write_text
 from r1zero.sweeping.figures import accuracy_figure, behaviour_figure, learning_figure
 from r1zero.sweeping.results import SEED, Setting, Sweep, best_of, load_sweep, sentences, settings_of

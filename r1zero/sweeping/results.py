@@ -14,9 +14,10 @@ import numpy as np
 import pandas as pd
 
 from r1zero.measuring.statistics import paired_t_test, t_interval
+from r1zero.runs.directory import is_finished
 from r1zero.runs.files import read_json
-from r1zero.runs.reading import Run, load_run, number
-from r1zero.runs.resume import is_finished
+from r1zero.runs.metrics import number
+from r1zero.runs.reading import Run, load_run
 
 SWEEP, JOB, LOCK = "sweep.json", "job.json", "job.lock"
 SEED = "seed"

@@ -2,13 +2,14 @@
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config.schema import CodeConfig, Config, CountdownConfig, GymConfig, MathConfig
-from r1zero.tasks import Task
+from r1zero.config.schema import Config
+from r1zero.config.tasks import CodeConfig, CountdownConfig, GymConfig, MathConfig
 from r1zero.tasks.code import build_code
 from r1zero.tasks.countdown import build_countdown
 from r1zero.tasks.gym import build_gym
 from r1zero.tasks.math import build_math
 from r1zero.tasks.recipes import RECIPES, with_recipes
+from r1zero.tasks.task import Task
 
 
 def build_task(config: Config, tokenizer: PreTrainedTokenizerBase) -> Task:

@@ -10,12 +10,14 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config.schema import CodeConfig, RewardConfig
-from r1zero.tasks import Row, Task
+from r1zero.config.schema import RewardConfig
+from r1zero.config.tasks import CodeConfig
+from r1zero.config.templates import NANO_TEMPLATE, TEMPLATES
 from r1zero.tasks.code_data import Problem, load_code_problems
-from r1zero.tasks.countdown import judge_tags
 from r1zero.tasks.countdown_problems import ProblemSpace, problems
-from r1zero.tasks.prompts import NANO_TEMPLATE, TEMPLATES, render
+from r1zero.tasks.judging import judge_tags
+from r1zero.tasks.prompts import render
+from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
 from rewards.code_answer import extract_code
 from rewards.code_tests import CodeTests, Ledger, Runner, Score, run_tests, verdict

@@ -7,10 +7,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config.schema import GymConfig, RewardConfig
-from r1zero.tasks import Row, Task
-from r1zero.tasks.countdown import judge_tags
-from r1zero.tasks.prompts import TEMPLATES, render
+from r1zero.config.schema import RewardConfig
+from r1zero.config.tasks import GymConfig
+from r1zero.config.templates import TEMPLATES
+from r1zero.tasks.judging import judge_tags
+from r1zero.tasks.prompts import render
+from r1zero.tasks.task import Row, Task
 from rewards import Verdict
 from rewards.gym_answer import is_installed, judge_gym, packed, problems_of
 from rewards.tags import extract_answer

@@ -7,10 +7,12 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-from r1zero.config.schema import MathConfig, RewardConfig
-from r1zero.tasks import Row, Task
+from r1zero.config.schema import RewardConfig
+from r1zero.config.tasks import MathConfig
+from r1zero.config.templates import TEMPLATES
 from r1zero.tasks.math_data import MathProblem, load_math
-from r1zero.tasks.prompts import TEMPLATES, render
+from r1zero.tasks.prompts import render
+from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
 from rewards.math_answer import Policy, canonical_answer, grade, warm_up
 from rewards.tags import judge_format

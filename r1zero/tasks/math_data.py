@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from r1zero.config.schema import MathConfig
+from r1zero.config.tasks import MathConfig
 from r1zero.tasks.rows import LOCAL_SUFFIXES, hub_rows, local_rows
 from rewards.math_answer import Policy, check_gold
 from rewards.math_answer.extract import boxed

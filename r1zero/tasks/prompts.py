@@ -4,82 +4,9 @@ A template may *prefill* the start of the completion (``<think>``). The judges a
 format rule means the same under every template. The wording is ours; the structures follow the works named below.
 """
 
-from dataclasses import dataclass
-
 from transformers import PreTrainedTokenizerBase
 
-# Numbers only, for the embedded model, whose vocabulary has no other words.
-NANO_TEMPLATE = "Numbers: {nums} Target: {target} <think>\n"
-
-_CONVERSATION = (
-    "This is a conversation between a user and an assistant. The user asks a question and the assistant answers it. "
-    "The assistant first works through the problem in its mind, then gives the user the answer."
-)
-_SHOW_WORK = (
-    "Write your reasoning inside <think> </think> tags and the final answer inside <answer> </answer> tags, "
-    "for example <answer> {example} </answer>."
-)
-
-
-@dataclass(frozen=True)
-class Template:
-    """One way to turn a question into a prompt.
-
-    Attributes:
-        text: The prompt, with ``{question}`` and ``{example}``; for a chat template, the user's turn.
-        system: The system turn; a template with one goes through the tokenizer's chat template.
-        opening: Text in front of ``prefill`` that already belongs to the assistant's turn.
-        prefill: The part of the judged text that the prompt already contains.
-        answer_in: Where it asks for the answer: ``tag``, ``box``, or None when it does not say.
-    """
-
-    text: str
-    system: str | None = None
-    opening: str = ""
-    prefill: str = ""
-    answer_in: str | None = None
-
-
-TEMPLATES = {
-    # The embedded model's own.
-    "nano": Template(text="{question}", prefill="<think>\n"),
-    # TinyZero's `base` (examples/data_preprocess/countdown.py): a dialogue in plain text, <think> prefilled.
-    "tinyzero_base": Template(
-        text=f"{_CONVERSATION}\nUser: {{question}} {_SHOW_WORK}\nAssistant: ",
-        opening="Let me work this out step by step.\n",
-        prefill="<think>",
-        answer_in="tag",
-    ),
-    # TinyZero's `qwen-instruct`: the same through the tokenizer's chat template.
-    "tinyzero_chat": Template(
-        system="You are a helpful assistant. You first think about the problem, then give the user the answer.",
-        text=f"{{question}} {_SHOW_WORK}",
-        opening="Let me work this out step by step.\n",
-        prefill="<think>",
-        answer_in="tag",
-    ),
-    # DeepSeek-R1-Zero (arXiv 2501.12948, table 1): the tags are described, nothing is prefilled.
-    "r1_zero": Template(
-        text=(
-            f"{_CONVERSATION} The reasoning is enclosed in <think> </think> tags and the answer in <answer> </answer> "
-            "tags: <think> reasoning here </think> <answer> answer here </answer>. User: {question} Assistant:"
-        ),
-        answer_in="tag",
-    ),
-    # The question alone, which suits Qwen2.5 base models best (Dr. GRPO, arXiv 2503.20783).
-    "question": Template(text="{question}"),
-    # SimpleRL-Zoo's plain prompt for weak base models (arXiv 2503.18892), asking for a box.
-    "boxed": Template(
-        text="Question:\n{question}\nGive the final answer in \\boxed{{}}.\nAnswer:\nStep by step: ",
-        answer_in="box",
-    ),
-    # SimpleRL-Zoo's `qwen-boxed` and Dr. GRPO's Qwen-Math prompt: the chat template and a box.
-    "boxed_chat": Template(
-        system="You are a helpful assistant.",
-        text="{question}\nReason step by step and write the final answer in \\boxed{{}}.",
-        answer_in="box",
-    ),
-}
+from r1zero.config.templates import Template
 
 
 def render(template: Template, question: str, example: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -98,9 +25,3 @@ def render(template: Template, question: str, example: str, tokenizer: PreTraine
         turns = [{"role": "system", "content": template.system}, {"role": "user", "content": text}]
         text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
     return text + template.opening + template.prefill
-
-
-def encode(prompt: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of ``prompt``; a beginning-of-text token that the chat template already wrote is not doubled."""
-    has_bos = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
-    return tokenizer(prompt, add_special_tokens=not has_bos)["input_ids"]

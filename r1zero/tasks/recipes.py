@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1zero.config.schema import Config
-from r1zero.tasks import Judge, Task
+from r1zero.tasks.task import Judge, Task
 from rewards import Outcome, Verdict
 from rewards.recipes import (
     judge_cosine_length,

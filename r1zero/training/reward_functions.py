@@ -1,35 +1,11 @@
 """Judges as TRL reward functions."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from r1zero.tasks import Judge, Task, judge_all
+from r1zero.tasks.judging import judge_all
+from r1zero.tasks.task import Judge, Task
 from rewards import Outcome, Verdict
-
-
-class EarlyVerdicts:
-    """Verdicts of completions that are judged in threads of their own, while others still decode.
-
-    Args:
-        judges: By name.
-    """
-
-    def __init__(self, judges: Mapping[str, Judge]) -> None:
-        self.judges = judges
-        self.pool = ThreadPoolExecutor(thread_name_prefix="judge")
-        self.started: dict[int, dict[str, Future[Verdict]]] = {}
-
-    def start(self, row: int, completion: str, truth: Mapping[str, Any]) -> None:
-        """Let every judge begin on the completion of ``row``."""
-        text = truth["prefill"] + completion
-        self.started[row] = {name: self.pool.submit(judge, text, truth) for name, judge in self.judges.items()}
-
-    def collect(self, num_rows: int) -> list[dict[str, Verdict]]:
-        """The verdicts of rows 0 to ``num_rows``, by judge; waits for those that are not there yet."""
-        verdicts = [{name: wait.result() for name, wait in self.started[row].items()} for row in range(num_rows)]
-        self.started = {}
-        return verdicts
 
 
 class RewardFunction:

@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from r1zero.models.flops import matmul_peak, model_flops
-from r1zero.rollout.decode import Completion
+from r1zero.rollout.sampling import Completion
 
 
 class StepProfile:

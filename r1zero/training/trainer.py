@@ -5,7 +5,6 @@ changing the gradient and ``r1zero.training.durable`` sees that nothing is lost;
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,21 +19,24 @@ from trl import GRPOConfig
 from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.config.schema import Config
-from r1zero.evaluating.accuracy import evaluate_task, evaluation_sampling, wanted_k, write_completions
-from r1zero.measuring.step_metrics import observe
+from r1zero.evaluating.accuracy import evaluate_task, evaluation_sampling, wanted_k
 from r1zero.models.lora import lora_config
-from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.models.tokens import encode
+from r1zero.rollout.decode import decode
 from r1zero.rollout.kv_cache import has_plain_cache
 from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.sampling import Completion, Sampling
 from r1zero.rollout.stop_strings import StopStrings
-from r1zero.tasks import Task
-from r1zero.tasks.prompts import encode
+from r1zero.runs.files import write_completions
+from r1zero.tasks.judging import EarlyVerdicts
+from r1zero.tasks.task import Task
+from r1zero.training.collecting import observe, observed_frame, rollout
 from r1zero.training.lean import LeanTrainer
 from r1zero.training.mismatch import LogprobDifference
-from r1zero.training.reward_functions import EarlyVerdicts, reward_functions
+from r1zero.training.reward_functions import reward_functions
 from r1zero.training.step_profile import StepProfile, termination
 from r1zero.watching.tracking import Tracker
-from r1zero.watching.watch import Watch, observed_frame
+from r1zero.watching.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -42,46 +44,6 @@ OnFinish = Callable[[int, Completion], None]
 
 # Under vLLM, evaluation decodes in process.
 ROLLOUT_LOOPS = {"native": decode, "vllm": decode, "transformers": generate, "continuous": generate_continuously}
-
-
-def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
-    """TRL's config from ``trainer`` and from what the rest of ``config`` decides.
-
-    Raises:
-        ValueError: TRL refuses a value.
-    """
-    # Ranks without a GPU: accelerate makes a gloo group, and counts more than one rank, only if asked for the CPU.
-    gloo = not torch.cuda.is_available() and "RANK" in os.environ
-    return GRPOConfig(
-        output_dir=str(run_dir / "checkpoints"),
-        seed=config.seed,
-        run_name=config.run_name,
-        report_to=[],
-        logging_steps=1,
-        disable_tqdm=True,
-        deepspeed=config.deepspeed or None,
-        logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/training/durable.py)
-        # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        use_vllm=config.rollout.backend == "vllm",
-        **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
-        | config.trainer
-        | ({"use_cpu": True} if gloo else {}),
-    )
-
-
-def check_enough_prompts(num_prompts: int, args: GRPOConfig) -> None:
-    """A rollout takes distinct prompts, so there must be as many; TRL would train no step and say nothing.
-
-    Raises:
-        ValueError: There are fewer.
-    """
-    wanted = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
-    if num_prompts < wanted:
-        raise ValueError(
-            f"task.num_train: {num_prompts} prompts, and a rollout takes {wanted} (all ranks x "
-            "trainer.per_device_train_batch_size x gradient_accumulation_steps / num_generations). Set "
-            f"task.num_train={wanted} or more, or a smaller batch."
-        )
 
 
 class R1ZeroTrainer(LeanTrainer):
@@ -281,35 +243,3 @@ def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Comp
         log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
         return generate
     return ROLLOUT_LOOPS[backend]
-
-
-def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
-    """TRL's ``rollout_func``: one completion for each prompt, keyed by (seed, step, row), so not by rank or order.
-
-    Judges start on a completion when it is finished, while others still decode.
-    """
-    started = time.perf_counter()
-    first = trainer.accelerator.process_index * len(prompts)
-    part = trainer._step % trainer.args.gradient_accumulation_steps
-    place = f"train/{trainer.args.seed}/{trainer.state.global_step}/{part}"
-    keys = [f"{place}/{first + row}" for row in range(len(prompts))]
-    prompt_ids = [encode(prompt, trainer.tokenizer) for prompt in prompts]
-
-    def judge(row: int, completion: Completion) -> None:
-        text = trainer.tokenizer.decode(completion.ids, skip_special_tokens=True)
-        truth = trainer.truths[row] | {"completion_ids": completion.ids}  # as TRL gives it to reward functions
-        trainer.early_verdicts.start(row, text, truth)
-
-    completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling, judge)
-    decoded = time.perf_counter()
-    trainer.profile.add_rollout(prompt_ids, completions, decoded - started)
-    verdicts = trainer.early_verdicts.collect(len(prompts))
-    trainer.profile.judge_s += time.perf_counter() - decoded
-    trainer.note_rollout(completions)
-    logprobs = [done.logprobs for done in completions]
-    return {
-        "prompt_ids": prompt_ids,
-        "completion_ids": [done.ids for done in completions],
-        "logprobs": None if None in logprobs else logprobs,
-        "verdicts": verdicts,
-    }

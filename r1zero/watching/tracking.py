@@ -3,7 +3,6 @@
 The file is the record; the others are views of it, and a run goes on without them when they fail to start.
 """
 
-import json
 import logging
 import math
 import os
@@ -16,42 +15,11 @@ from tqdm import tqdm
 
 from r1zero.config.schema import Config
 from r1zero.measuring.behaviours import BEHAVIOURS
+from r1zero.runs.metrics import MetricsFile
 
 log = logging.getLogger(__name__)
 
 MAX_TABLE_PARTS = 100  # how many parts of an incremental table W&B shows
-
-
-class MetricsFile:
-    """``metrics.jsonl``: one flat JSON object a step. Metrics that come later for the same step join its line.
-
-    Args:
-        path: The file.
-        last_step: The step that a resumed run goes on from: later rows are cut off, since it writes them again. None
-            for a new run, whose file must not exist.
-    """
-
-    def __init__(self, path: Path, last_step: int | None = None) -> None:
-        self.row: dict[str, Any] = {}
-        self.row_start = end = 0
-        self.file = path.open("x" if last_step is None else "r+", encoding="utf-8")
-        if last_step is None:
-            return
-        while (line := self.file.readline()).endswith("\n") and json.loads(line)["step"] <= last_step:
-            self.row, self.row_start, end = json.loads(line), end, self.file.tell()
-        self.file.seek(end)
-        self.file.truncate()
-
-    def write(self, step: int, metrics: dict[str, float]) -> None:
-        """Write ``metrics`` of ``step``; a number that JSON cannot hold (NaN, infinity) becomes null."""
-        if self.row.get("step") == step:
-            self.file.seek(self.row_start)
-        else:
-            self.row, self.row_start = {"step": step}, self.file.tell()
-        self.row |= {key: value if math.isfinite(value) else None for key, value in metrics.items()}
-        self.file.write(json.dumps(self.row) + "\n")
-        self.file.flush()  # before the old line is cut: a kill in between loses nothing
-        self.file.truncate()
 
 
 class Tracker:

@@ -8,7 +8,6 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -16,7 +15,8 @@ from r1zero.config.schema import Config
 from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, raised, training_rows
 from r1zero.measuring.step_metrics import step_metrics
 from r1zero.reporting.page import write_page
-from r1zero.runs.reading import Row, load_run, number, read_metrics
+from r1zero.runs.metrics import Row, number, read_metrics
+from r1zero.runs.reading import load_run
 from r1zero.watching.tracking import Tracker
 
 log = logging.getLogger(__name__)
@@ -113,8 +113,3 @@ class Watch:
             return
         taken = time.monotonic() - started
         self.next_page = started + max(MIN_PAGE_INTERVAL_S, taken / PAGE_SHARE)
-
-
-def observed_frame(table: dict[str, list[Any]], observations: list[dict[str, Any]]) -> pd.DataFrame:
-    """TRL's ``table`` of completions with what was observed of each, in the same order."""
-    return pd.concat([pd.DataFrame(table), pd.DataFrame(observations)], axis=1)

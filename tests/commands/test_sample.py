@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from r1zero import sample
 from r1zero.config.schema import ModelConfig
 from r1zero.models.load import load_model, load_tokenizer
-from r1zero.rollout.decode import Sampling, decode
+from r1zero.rollout.decode import decode
+from r1zero.rollout.sampling import Sampling
 
 WEIGHTS = Path(__file__).parents[2] / "r1zero" / "nano" / "weights"
 

@@ -8,9 +8,9 @@ from conftest import compose_config
 from hydra.errors import HydraException
 
 from r1zero.config.compose import explain
-from r1zero.config.schema import CountdownConfig
+from r1zero.config.tasks import CountdownConfig
 from r1zero.runs.directory import claim_run_dir, load_config
-from r1zero.training.trainer import grpo_config
+from r1zero.training.settings import grpo_config
 
 CONF = Path(__file__).parents[2] / "conf"
 EXPERIMENTS = sorted(path.stem for path in (CONF / "experiment").glob("*.yaml"))

@@ -19,8 +19,7 @@ from r1zero.config.schema import EvalConfig
 from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, sample_key, summarise, wanted_k
 from r1zero.evaluating.plan import plan
 from r1zero.measuring.statistics import expected_maj_at_k, maj_at_k, pass_at_k
-from r1zero.rollout.decode import Sampling
-from r1zero.rollout.engine import training_sampling
+from r1zero.rollout.sampling import Sampling, training_sampling
 
 ROOT = Path(__file__).parents[2]
 SMALL = ["task.num_test=12", "eval.num_samples=4", "eval.k=[2,4]", "rollout.max_rows=8", "eval.max_tokens=40"]

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from r1zero import data
+from r1zero.tasks.countdown import load_problems
 from r1zero.tasks.overlap import overlapping, questions
-from r1zero.tasks.rows import load_problems
 
 
 @pytest.fixture(autouse=True)

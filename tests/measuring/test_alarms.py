@@ -16,11 +16,13 @@ from r1zero.config.schema import AlarmConfig, Config
 from r1zero.measuring.alarms import ALARMS, raised, training_rows
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.reporting.page import write_page
-from r1zero.rollout.decode import Completion
-from r1zero.runs.reading import Row, load_run, read_metrics
-from r1zero.tasks import Task
+from r1zero.rollout.sampling import Completion
+from r1zero.runs.metrics import Row, read_metrics
+from r1zero.runs.reading import load_run
 from r1zero.tasks.build import build_task
-from r1zero.training.trainer import R1ZeroTrainer, grpo_config
+from r1zero.tasks.task import Task
+from r1zero.training.settings import grpo_config
+from r1zero.training.trainer import R1ZeroTrainer
 from r1zero.watching.tracking import Tracker
 from r1zero.watching.watch import Watch
 from rewards import Outcome, Verdict

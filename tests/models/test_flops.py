@@ -5,7 +5,7 @@ import torch
 from transformers import LlamaForCausalLM
 
 from r1zero.models.flops import matmul_peak, model_flops
-from r1zero.rollout.decode import Completion
+from r1zero.rollout.sampling import Completion
 from r1zero.training.step_profile import StepProfile, termination
 
 

@@ -8,9 +8,9 @@ from canned import LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
 from conftest import build_tiny_model, build_trainer, compose_config
 from transformers import AutoModelForCausalLM
 
-from r1zero.memory import estimate, model_shape
 from r1zero.models.lora import export_merged
 from r1zero.runs.checkpoints import last_checkpoint
+from r1zero.training.memory import estimate, model_shape
 from r1zero.training.trainer import R1ZeroTrainer
 
 peft = pytest.importorskip("peft", reason="optional: pip install '.[lora]'")

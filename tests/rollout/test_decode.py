@@ -14,9 +14,10 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from r1zero.rollout import cuda_graphs
 from r1zero.rollout import decode as rollout
-from r1zero.rollout.decode import Sampling, decode, draw, keyed_uniforms
+from r1zero.rollout.decode import decode
 from r1zero.rollout.kv_cache import has_plain_cache
 from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.sampling import Sampling, draw, keyed_uniforms
 from r1zero.rollout.stop_strings import StopStrings
 from r1zero.training.trainer import R1ZeroTrainer
 

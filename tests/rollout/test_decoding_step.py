@@ -18,8 +18,9 @@ from transformers import (
 
 from r1zero.rollout import decode as rollout
 from r1zero.rollout import decoding_step
-from r1zero.rollout.decode import Completion, Sampling, decode
+from r1zero.rollout.decode import decode
 from r1zero.rollout.decoding_step import LlamaStep, OwnStep
+from r1zero.rollout.sampling import Completion, Sampling
 
 SIZES = {
     "vocab_size": 100,

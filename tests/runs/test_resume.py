@@ -25,10 +25,10 @@ from r1zero.runs.checkpoints import (
     step_of,
     whole_checkpoints,
 )
-from r1zero.runs.directory import claim_run_dir
-from r1zero.runs.resume import forget_after, open_run
+from r1zero.runs.directory import claim_run_dir, forget_after
+from r1zero.runs.resume import open_run
 from r1zero.train import fit
-from r1zero.training.durable import CheckpointError, DivergedError
+from r1zero.training.run_state import CheckpointError, DivergedError
 from r1zero.training.trainer import R1ZeroTrainer
 from rewards import Outcome, Verdict
 

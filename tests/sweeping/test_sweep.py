@@ -22,7 +22,7 @@ import pytest
 from r1zero import report, train
 from r1zero.config.compose import register_schema
 from r1zero.measuring.statistics import paired_t_test, t_interval, t_quantile
-from r1zero.runs.resume import write_status
+from r1zero.runs.directory import write_status
 from r1zero.sweeping import devices as sweep_devices
 from r1zero.sweeping import jobs as sweep
 from r1zero.sweeping import report as sweep_report

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from r1zero.tasks.countdown import load_problems
 from r1zero.tasks.countdown_problems import Problem
-from r1zero.tasks.rows import load_problems
 
 ROWS = [{"nums": [1, 2, n], "target": n + 3} for n in range(3, 13)]
 

@@ -6,8 +6,8 @@ import pytest
 from conftest import compose_config
 from transformers import PreTrainedTokenizerFast
 
-from r1zero.tasks import judge_all
 from r1zero.tasks.build import build_task
+from r1zero.tasks.judging import judge_all
 from rewards import Outcome
 from rewards.gym_answer import EVALUATING, PARSING, is_formula, is_installed, judge_gym, packed, problems_of
 

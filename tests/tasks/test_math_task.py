@@ -13,7 +13,7 @@ import pytest
 from conftest import compose_config
 from transformers import PreTrainedTokenizerFast
 
-from r1zero.config.schema import MathConfig
+from r1zero.config.tasks import MathConfig
 from r1zero.tasks.build import build_task
 from r1zero.tasks.math_data import gold_of, prompt_of
 from rewards import Outcome

@@ -4,8 +4,9 @@ import pytest
 from conftest import compose_config
 from transformers import PreTrainedTokenizerFast
 
+from r1zero.config.templates import TEMPLATES
+from r1zero.models.tokens import encode
 from r1zero.tasks.countdown import build_countdown
-from r1zero.tasks.prompts import TEMPLATES, encode
 
 CHAT = "{% for m in messages %}<bos>{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 

@@ -10,7 +10,7 @@ import torch
 from conftest import compose_config
 from test_grid import run_ranks
 
-from r1zero.memory import capacity, check_memory, estimate, model_shape, peak, remedies, rollout
+from r1zero.training.memory import capacity, check_memory, estimate, model_shape, peak, remedies, rollout
 
 ROOT = Path(__file__).parents[2]
 STAGES = ["none", "zero1", "zero2", "zero3"]

@@ -12,7 +12,8 @@ from conftest import compose_config
 from wandb_file import read_run
 
 from r1zero import dashboard
-from r1zero.watching.tracking import MAX_TABLE_PARTS, MetricsFile, Tracker, start_wandb
+from r1zero.runs.metrics import MetricsFile
+from r1zero.watching.tracking import MAX_TABLE_PARTS, Tracker, start_wandb
 
 
 def lines(path: Path) -> list[dict]:
