@@ -19,7 +19,7 @@ from r1zero.evaluating.compare import compare
 from r1zero.evaluating.on_disk import evaluate_in
 from r1zero.evaluating.plan import plan
 from r1zero.reporting.text import aligned, percent
-from r1zero.rollout.engine import load_sampler
+from r1zero.rollout.engine import load_engine
 from r1zero.runs.files import read_json, write_text
 from r1zero.tasks.build import build_task
 from rewards.code_tests import JudgeUnavailableError
@@ -39,9 +39,9 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
         ValueError: An argument cannot work, or a model or data set cannot be had.
     """
     todo = plan(arguments)
-    sampler = load_sampler(todo.configs[0])
-    tasks = [build_task(config, sampler.tokenizer) for config in todo.configs]
-    return [evaluate_in(todo.output, config, task, sampler) for config, task in zip(todo.configs, tasks, strict=True)]
+    engine = load_engine(todo.configs[0])
+    tasks = [build_task(config, engine.tokenizer) for config in todo.configs]
+    return [evaluate_in(todo.output, config, task, engine) for config, task in zip(todo.configs, tasks, strict=True)]
 
 
 def table(folders: Sequence[Path]) -> str:

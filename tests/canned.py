@@ -62,7 +62,7 @@ def can_completions(trainer: R1ZeroTrainer, right: list[bool | None], lengths: l
                 on_finish(i, completions[-1])
         return completions
 
-    trainer.sample_ids = sample_ids
+    trainer.engine.sample = sample_ids
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ def fix_completions(trainer: R1ZeroTrainer) -> None:
             on_finish(i, completions[-1])
         return completions
 
-    trainer.sample_ids = sample_ids  # type: ignore[method-assign, assignment]
+    trainer.engine.sample = sample_ids  # type: ignore[method-assign, assignment]
 
 
 def train(name: str, folder: Path, ranks: int) -> dict[str, Any]:

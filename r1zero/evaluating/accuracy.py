@@ -14,7 +14,7 @@ import pandas as pd
 from r1zero.config.schema import EvalConfig
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.statistics import bootstrap_interval, expected_maj_at_k, pass_at_k, wilson_interval
-from r1zero.rollout.sampling import Completion, Sampler, Sampling
+from r1zero.rollout.sampling import Completion, SampleTexts, Sampling
 from r1zero.tasks.judging import judge_all
 from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
@@ -49,7 +49,7 @@ def sample_key(seed: int, index: int, sample: int) -> str:
 
 
 def evaluate_task(
-    task: Task, sample: Sampler, sampling: Sampling, seed: int, num_samples: int = 1, ks: Sequence[int] = ()
+    task: Task, sample: SampleTexts, sampling: Sampling, seed: int, num_samples: int = 1, ks: Sequence[int] = ()
 ) -> Evaluation:
     """``num_samples`` completions of every held-out problem, judged by the task's accuracy judge."""
     places = [(index, number) for index in range(len(task.test)) for number in range(num_samples)]

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from r1zero.config.schema import Config
 from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, record, sample_key, summarise, wanted_k
 from r1zero.models.load import NANO_PATH
-from r1zero.rollout.engine import ModelSampler
+from r1zero.rollout.engine import Engine
 from r1zero.rollout.sampling import Completion, Sampling, training_sampling
 from r1zero.runs.files import write_completions, write_json
 from r1zero.tasks.judging import EarlyVerdicts
@@ -50,7 +50,7 @@ def passes(config: Config) -> list[Pass]:
     return found
 
 
-def evaluate_in(output: Path, config: Config, task: Task, sampler: ModelSampler) -> Path:
+def evaluate_in(output: Path, config: Config, task: Task, engine: Engine) -> Path:
     """Evaluate ``task`` into its folder in ``output``, or finish what is there; the folder.
 
     Raises:
@@ -63,12 +63,12 @@ def evaluate_in(output: Path, config: Config, task: Task, sampler: ModelSampler)
     with sole_owner(folder):
         write_json(settings, folder / "settings.json")
         for each in passes(config):
-            complete(folder, each, config, task, sampler)
+            complete(folder, each, config, task, engine)
         write_results(folder, settings, config, task)
     return folder
 
 
-def complete(folder: Path, which: Pass, config: Config, task: Task, sampler: ModelSampler) -> None:
+def complete(folder: Path, which: Pass, config: Config, task: Task, engine: Engine) -> None:
     """Make the chunks of one pass that are not there yet."""
     per_chunk = max(1, CHUNK_BATCHES * config.rollout.max_rows // which.num_samples)
     num_rows = len(task.test) * which.num_samples
@@ -78,16 +78,14 @@ def complete(folder: Path, which: Pass, config: Config, task: Task, sampler: Mod
             path = folder / "completions" / f"{which.name}_{number:05d}.parquet"
             problems = range(start, min(start + per_chunk, len(task.test)))
             if not path.is_file():
-                write_completions(chunk(problems, which, config, task, sampler, bar), path)
+                write_completions(chunk(problems, which, config, task, engine, bar), path)
             outcomes = pd.read_parquet(path, columns=["outcome"])["outcome"]
             bar.n = problems.stop * which.num_samples
             right, graded = right + int((outcomes == "CORRECT").sum()), graded + int((outcomes != "UNGRADEABLE").sum())
             bar.set_postfix(accuracy=f"{right / graded:.3f}" if graded else "-")
 
 
-def chunk(
-    problems: range, which: Pass, config: Config, task: Task, sampler: ModelSampler, bar: "tqdm[Any]"
-) -> pd.DataFrame:
+def chunk(problems: range, which: Pass, config: Config, task: Task, engine: Engine, bar: "tqdm[Any]") -> pd.DataFrame:
     """The completions of ``problems`` with their verdicts; judges start when a completion is finished."""
     places = [(index, sample) for index in problems for sample in range(which.num_samples)]
     rows = [task.test[index] for index, _ in places]
@@ -98,7 +96,7 @@ def chunk(
         bar.update()
 
     keys = [sample_key(config.seed, *place) for place in places]
-    sampled = sampler([row["prompt"] for row in rows], keys, which.sampling, judge)
+    sampled = engine.sample_texts([row["prompt"] for row in rows], keys, which.sampling, judge)
     judged = [by_judge[task.accuracy_judge] for by_judge in verdicts.collect(len(rows))]
     return pd.DataFrame(
         record(task, place, row, completion, text, verdict)

@@ -14,7 +14,7 @@ from r1zero.config.templates import TEMPLATES
 from r1zero.evaluating.on_disk import evaluate_in
 from r1zero.evaluating.plan import Plan
 from r1zero.reporting.text import aligned
-from r1zero.rollout.engine import load_sampler
+from r1zero.rollout.engine import load_engine
 from r1zero.runs.files import write_text
 from r1zero.tasks.build import build_task
 from r1zero.tasks.code import EXAMPLE as CODE_EXAMPLE
@@ -36,13 +36,13 @@ def measure(todo: Plan, path: Path, low: float, high: float) -> str:
     """
     (config,) = todo.configs
     check_writable(config, low, high)
-    sampler = load_sampler(config)
-    task = build_task(config, sampler.tokenizer)
+    engine = load_engine(config)
+    task = build_task(config, engine.tokenizer)
     config = replace(config, eval=replace(config.eval, greedy=False))
-    folder = evaluate_in(todo.output, config, replace(task, test=task.train), sampler)
+    folder = evaluate_in(todo.output, config, replace(task, test=task.train), engine)
     rates = pd.read_parquet(folder / "problems.parquet")["accuracy"]
     kept = [
-        json.dumps(as_source(config, row, sampler.tokenizer) | {"pass_rate": rate}, ensure_ascii=False)
+        json.dumps(as_source(config, row, engine.tokenizer) | {"pass_rate": rate}, ensure_ascii=False)
         for row, rate in zip(task.train, rates, strict=True)
         if low <= rate <= high
     ]

@@ -10,7 +10,7 @@ Axes: P distinct prompts, B rows (completions), R rows in flight, T completion t
 """
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +22,7 @@ from transformers import (
 from r1zero.rollout.cuda_graphs import Replayed
 from r1zero.rollout.decoding_step import decoding_step
 from r1zero.rollout.kv_cache import RowCache
-from r1zero.rollout.sampling import Completion, Sampling, keyed_uniforms
+from r1zero.rollout.sampling import Completion, OnFinish, Sampling, keyed_uniforms
 from r1zero.rollout.slots import Queue, Slots
 from r1zero.rollout.stop_strings import StopStrings
 
@@ -148,7 +148,7 @@ def decode(
     pad_id: int,
     max_rows: int = 512,
     stop: StopStrings | None = None,
-    on_finish: Callable[[int, Completion], None] | None = None,
+    on_finish: OnFinish | None = None,
 ) -> list[Completion]:
     """One completion for each row of ``prompts``; equal prompts next to each other are prefilled once.
 

@@ -1,76 +1,113 @@
-"""Completions from a model outside training: the same loops, stop strings and token ids as the trainer's rollouts."""
+"""One way to completions: an engine draws them from a policy, whichever loop does the work.
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+Training, held-out evaluation and the commands sample through the same object, so prompts, end tokens and stop strings
+mean the same everywhere. Judging and recording are their callers' business.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from r1zero.config.schema import Config
+from r1zero.config.schema import Config, RolloutConfig
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.tokens import encode
 from r1zero.rollout.decode import decode
-from r1zero.rollout.sampling import Completion, Sampling
+from r1zero.rollout.kv_cache import has_plain_cache
+from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.sampling import Completion, OnFinish, Sampling
 from r1zero.rollout.stop_strings import StopStrings
-from r1zero.training.trainer import choose_loop
 
-OnFinish = Callable[[int, Completion, str], None]
+log = logging.getLogger(__name__)
+
+OnText = Callable[[int, Completion, str], None]
+
+# Under vLLM, evaluation decodes in process.
+LOOPS: dict[str, Callable[..., list[Completion]]] = {
+    "native": decode,
+    "vllm": decode,
+    "transformers": generate,
+    "continuous": generate_continuously,
+}
 
 
-@dataclass
-class ModelSampler:
+class Engine:
     """Draws completions from one model.
 
-    Attributes:
-        model, tokenizer: What samples; the model is put into evaluation mode.
-        backend: As in ``rollout.backend``.
-        max_rows: Most completions decoded at once.
+    Args:
+        model, tokenizer: What samples.
+        rollout: Which loop, and how many rows it may decode at once.
         stop_strings: Strings that end a completion.
-        bf16: Compute in bfloat16, as training with ``trainer.bf16`` does.
+        opened: Gives the model ready to sample: unwrapped, in evaluation mode, under the autocast that training uses.
+
+    Attributes:
+        scores: Whether completions come with log-probabilities and entropies; the library's loops give none.
+        stop: The stop strings; None without any.
+        end_ids: Tokens that end a completion.
+
+    Raises:
+        ValueError: The loop that this model needs has no stop strings.
     """
 
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    backend: str = "native"
-    max_rows: int = 512
-    stop_strings: list[str] = field(default_factory=list)
-    bf16: bool = False
-
-    def __post_init__(self) -> None:
-        self.model.eval()
-        self.loop = choose_loop(self.backend, self.model)
-        if self.stop_strings and self.loop is not decode:
-            raise ValueError(
-                f"trainer.generation_kwargs.stop_strings: {type(self.model).__name__} has no loop for them."
-            )
-        self.stop = StopStrings(self.stop_strings, self.tokenizer) if self.stop_strings else None
-        self.eos_ids = end_tokens(self.model, self.tokenizer)
-
-    def __call__(
+    def __init__(
         self,
-        prompts: Sequence[str],
-        keys: Sequence[str],
-        sampling: Sampling,
-        on_finish: OnFinish = lambda row, completion, text: None,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        rollout: RolloutConfig,
+        stop_strings: Sequence[str],
+        opened: Callable[[], AbstractContextManager[PreTrainedModel]],
+    ) -> None:
+        self.tokenizer, self.max_rows, self.opened = tokenizer, rollout.max_rows, opened
+        loop = choose_loop(rollout.backend, model)
+        self.scores = loop is decode
+        if stop_strings and not self.scores:
+            raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
+        self.stop = StopStrings(list(stop_strings), tokenizer) if stop_strings else None
+        self.loop: Callable[..., list[Completion]] = partial(loop, stop=self.stop) if self.stop else loop
+        self.end_ids = end_tokens(model, tokenizer)
+
+    def sample(
+        self, prompts: Sequence[list[int]], keys: Sequence[str], sampling: Sampling, on_finish: OnFinish | None = None
+    ) -> list[Completion]:
+        """One completion for each row of ``prompts`` (token ids).
+
+        Args:
+            prompts: Equal ones next to each other are computed once.
+            keys: Names the randomness of each row.
+            sampling: How tokens are drawn.
+            on_finish: Gets the row and its completion as soon as it is known, while others may still decode.
+        """
+        pad_id = self.tokenizer.pad_token_id
+        with self.opened() as model:
+            return self.loop(
+                model, prompts, keys, sampling, self.end_ids, pad_id, max_rows=self.max_rows, on_finish=on_finish
+            )
+
+    def sample_texts(
+        self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling, on_finish: OnText | None = None
     ) -> list[tuple[Completion, str]]:
         """A completion and its text for each prompt; ``on_finish`` gets each as soon as it is known."""
         texts: dict[int, str] = {}
 
         def finished(row: int, completion: Completion) -> None:
             texts[row] = str(self.tokenizer.decode(completion.ids, skip_special_tokens=True))
-            on_finish(row, completion, texts[row])
+            if on_finish is not None:
+                on_finish(row, completion, texts[row])
 
-        ids = [encode(prompt, self.tokenizer) for prompt in prompts]
-        common = (self.model, ids, keys, sampling, self.eos_ids, self.tokenizer.pad_token_id)
-        with torch.autocast(self.model.device.type, torch.bfloat16, enabled=self.bf16):
-            if self.loop is decode:
-                completions = decode(*common, max_rows=self.max_rows, stop=self.stop, on_finish=finished)
-            else:
-                completions = self.loop(*common, max_rows=self.max_rows)
-                for row, completion in enumerate(completions):
-                    finished(row, completion)
+        completions = self.sample([encode(prompt, self.tokenizer) for prompt in prompts], keys, sampling, finished)
         return [(completion, texts[row]) for row, completion in enumerate(completions)]
+
+
+def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
+    """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
+    if LOOPS[backend] is decode and not has_plain_cache(model):
+        log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
+        return generate
+    return LOOPS[backend]
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -80,22 +117,26 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> li
     return ids if tokenizer.eos_token_id in ids else [tokenizer.eos_token_id, *ids]
 
 
-def load_sampler(config: Config) -> ModelSampler:
+def load_engine(config: Config) -> Engine:
     """The model of ``config`` on the accelerator, if there is one, sampling as a run with this config does.
 
     Raises:
         ValueError: The model cannot be loaded, or stop strings do not work with it.
     """
-    tokenizer, model = load_tokenizer(config.model), load_model(config.model)
+    tokenizer, model = load_tokenizer(config.model), load_model(config.model).eval()
     speed_up_cpu(model)
     if torch.cuda.is_available():
-        model.to(torch.device("cuda"))  # type: ignore[arg-type]
-    kwargs = config.trainer.get("generation_kwargs") or {}
-    return ModelSampler(
-        model,
-        tokenizer,
-        backend=config.rollout.backend,
-        max_rows=config.rollout.max_rows,
-        stop_strings=list(kwargs.get("stop_strings", [])),
-        bf16=config.trainer.get("bf16", not config.trainer.get("fp16")),  # TRL's default is true
-    )
+        model.to(torch.device("cuda"))
+    bf16 = config.trainer.get("bf16", not config.trainer.get("fp16"))  # TRL's default is true
+
+    @contextmanager
+    def opened() -> Iterator[PreTrainedModel]:
+        with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
+            yield model
+
+    return Engine(model, tokenizer, config.rollout, stop_strings(config), opened)
+
+
+def stop_strings(config: Config) -> list[str]:
+    """The strings that end a completion in a run with this ``config``."""
+    return list((config.trainer.get("generation_kwargs") or {}).get("stop_strings", []))

@@ -5,7 +5,7 @@ Randomness depends on all keys together, not on each row's own, so a completion 
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
 from r1zero.models.tokens import left_pad
-from r1zero.rollout.sampling import Completion, Sampling
+from r1zero.rollout.sampling import Completion, OnFinish, Sampling
 
 
 @contextmanager
@@ -39,6 +39,15 @@ def cut(ids: list[int], eos_ids: Sequence[int]) -> Completion:
     return Completion(ids[:length], None, math.nan, truncated=length is None)
 
 
+def announced(completions: Iterable[Completion], first_row: int, on_finish: OnFinish | None) -> list[Completion]:
+    """``completions`` as a list, each given to ``on_finish`` with its row; the first is row ``first_row``."""
+    known = list(completions)
+    if on_finish is not None:
+        for row, completion in enumerate(known, start=first_row):
+            on_finish(row, completion)
+    return known
+
+
 @torch.no_grad()
 def generate(
     model: PreTrainedModel,
@@ -48,6 +57,7 @@ def generate(
     eos_ids: Sequence[int],
     pad_id: int,
     max_rows: int = 512,
+    on_finish: OnFinish | None = None,
 ) -> list[Completion]:
     """One completion for each row of ``prompts`` by ``model.generate``, ``max_rows`` at a time, each until its longest
     ends.
@@ -59,7 +69,9 @@ def generate(
             chunk = [list(prompt) for prompt in prompts[start : start + max_rows]]
             ids_PS, mask_PS = left_pad(chunk, pad_id, model.device)
             output = cast(Any, model).generate(input_ids=ids_PS, attention_mask=mask_PS, generation_config=how)
-            completions += [cut(ids, eos_ids) for ids in output[:, ids_PS.size(1) :].tolist()]
+            completions += announced(
+                (cut(ids, eos_ids) for ids in output[:, ids_PS.size(1) :].tolist()), start, on_finish
+            )
     return completions
 
 
@@ -72,6 +84,7 @@ def generate_continuously(
     eos_ids: Sequence[int],
     pad_id: int,
     max_rows: int = 512,
+    on_finish: OnFinish | None = None,
 ) -> list[Completion]:
     """One completion for each row of ``prompts`` by the library's continuous batching: paged attention, at most
     ``max_rows`` in flight.
@@ -85,4 +98,4 @@ def generate_continuously(
         )
     if len(outputs) != len(prompts):
         raise RuntimeError(f"rollout=continuous: {len(outputs)} completions came back for {len(prompts)} prompts.")
-    return [cut(output.generated_tokens, eos_ids) for output in outputs.values()]
+    return announced((cut(output.generated_tokens, eos_ids) for output in outputs.values()), 0, on_finish)

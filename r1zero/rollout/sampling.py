@@ -88,8 +88,10 @@ def draw(probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor) -> torch.Tens
     return torch.searchsorted(cumulative_BV, threshold_B1, right=True).squeeze(1)
 
 
+# Gets a row and its completion as soon as it is known.
+OnFinish = Callable[[int, Completion], None]
 # (prompts, randomness keys, sampling) -> one completion and its text for each prompt
-Sampler = Callable[[Sequence[str], Sequence[str], Sampling], list[tuple[Completion, str]]]
+SampleTexts = Callable[[Sequence[str], Sequence[str], Sampling], list[tuple[Completion, str]]]
 
 
 def training_sampling(trainer: dict[str, Any]) -> Sampling:

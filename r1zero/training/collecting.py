@@ -28,7 +28,7 @@ def rollout(prompts: list[str], trainer: Any) -> dict[str, Any]:
         truth = trainer.truths[row] | {"completion_ids": completion.ids}  # as TRL gives it to reward functions
         trainer.early_verdicts.start(row, text, truth)
 
-    completions = trainer.sample_ids(prompt_ids, keys, trainer.sampling, judge)
+    completions = trainer.engine.sample(prompt_ids, keys, trainer.sampling, judge)
     decoded = time.perf_counter()
     trainer.profile.add_rollout(prompt_ids, completions, decoded - started)
     verdicts = trainer.early_verdicts.collect(len(prompts))

@@ -6,7 +6,8 @@ changing the gradient and ``r1zero.training.durable`` sees that nothing is lost;
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -21,12 +22,8 @@ from trl.models.utils import unwrap_model_for_generation
 from r1zero.config.schema import Config
 from r1zero.evaluating.accuracy import evaluate_task, evaluation_sampling, wanted_k
 from r1zero.models.lora import lora_config
-from r1zero.models.tokens import encode
-from r1zero.rollout.decode import decode
-from r1zero.rollout.kv_cache import has_plain_cache
-from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.engine import Engine, stop_strings
 from r1zero.rollout.sampling import Completion, Sampling
-from r1zero.rollout.stop_strings import StopStrings
 from r1zero.runs.files import write_completions
 from r1zero.tasks.judging import EarlyVerdicts
 from r1zero.tasks.task import Task
@@ -39,11 +36,6 @@ from r1zero.watching.tracking import Tracker
 from r1zero.watching.watch import Watch
 
 log = logging.getLogger(__name__)
-
-OnFinish = Callable[[int, Completion], None]
-
-# Under vLLM, evaluation decodes in process.
-ROLLOUT_LOOPS = {"native": decode, "vllm": decode, "transformers": generate, "continuous": generate_continuously}
 
 
 class R1ZeroTrainer(LeanTrainer):
@@ -94,12 +86,8 @@ class R1ZeroTrainer(LeanTrainer):
             top_p=args.top_p,
             min_p=args.min_p,
         )
-        self.loop = choose_loop(config.rollout.backend, model)
-        self.rollout_measures_entropy = self.loop is decode and config.rollout.backend != "vllm"
-        stop_strings = cast(dict, args.generation_kwargs or {}).get("stop_strings")
-        if stop_strings and self.loop is not decode:
-            raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
-        self.stop = StopStrings(stop_strings, tokenizer) if stop_strings else None
+        self.engine = Engine(model, tokenizer, config.rollout, stop_strings(config), self.opened_policy)
+        self.rollout_measures_entropy = self.engine.scores and config.rollout.backend != "vllm"
         self.early_verdicts = EarlyVerdicts(task.judges)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.mismatch = LogprobDifference()
@@ -109,29 +97,16 @@ class R1ZeroTrainer(LeanTrainer):
         self.truths: list[Any] = []
         self.step_started = self.run_started = time.perf_counter()
 
-    def sample_ids(
-        self,
-        prompts: Sequence[list[int]],
-        keys: Sequence[str],
-        sampling: Sampling,
-        on_finish: OnFinish = lambda row, completion: None,
-    ) -> list[Completion]:
-        """Completions from the current policy; ``on_finish`` gets each as soon as it is known."""
+    @contextmanager
+    def opened_policy(self) -> Iterator[PreTrainedModel]:
+        """The current policy, ready to sample from."""
         was_training = self.model.training
         unwrapped = unwrap_model_for_generation(self.model_wrapped, self.accelerator)
         # Autocast from outside the loop casts the trained weights once, not at every token.
         with self.interruptible(), unwrapped as model, self.accelerator.autocast():
             model.eval()
-            common = (model, prompts, keys, sampling, self.eos_token_ids, self.tokenizer.pad_token_id)
-            max_rows = self.config.rollout.max_rows
-            if self.loop is decode:
-                completions = decode(*common, max_rows=max_rows, stop=self.stop, on_finish=on_finish)
-            else:
-                completions = self.loop(*common, max_rows=max_rows)
-                for row, completion in enumerate(completions):
-                    on_finish(row, completion)
+            yield model
             model.train(was_training)
-        return completions
 
     def sample_texts(
         self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling
@@ -139,11 +114,9 @@ class R1ZeroTrainer(LeanTrainer):
         """Completions and their text; each rank decodes its share and all ranks get everything."""
         rank, world = self.accelerator.process_index, self.accelerator.num_processes
         mine = range(rank, len(prompts), world)
-        ids = [encode(prompts[i], self.tokenizer) for i in mine]
-        completions = self.sample_ids(ids, [keys[i] for i in mine], sampling)
-        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
-        found = list(zip(mine, completions, texts, strict=True))
-        return [(done, text) for _, done, text in sorted(gather_object(found), key=lambda item: item[0])]
+        sampled = self.engine.sample_texts([prompts[i] for i in mine], [keys[i] for i in mine], sampling)
+        everyones = gather_object(list(zip(mine, sampled, strict=True)))
+        return [pair for _, pair in sorted(everyones, key=lambda item: item[0])]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
@@ -216,9 +189,9 @@ class R1ZeroTrainer(LeanTrainer):
         everyones = gather_object([(len(done.ids), done.truncated, done.entropy) for done in completions])
         num_tokens = sum(length for length, _, _ in everyones)
         self.profile.tokens += num_tokens
-        if self.loop is decode:  # over all tokens; TRL's own misses the dropped rows
+        if self.engine.scores:  # over all tokens; TRL's own misses the dropped rows
             self.rollout_metrics["entropy"] = sum(entropy for _, _, entropy in everyones) / num_tokens
-        if self.stop is not None:  # TRL takes a completion that ends in a stop string for truncated
+        if self.engine.stop is not None:  # TRL takes a completion that ends in a stop string for truncated
             self.rollout_metrics |= termination((length, truncated) for length, truncated, _ in everyones)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
@@ -235,11 +208,3 @@ class R1ZeroTrainer(LeanTrainer):
         self.profile.reset()
         self.tracker.log(self.state.global_step, self.watch.finish_step(self.state.global_step, metrics))
         self.watch.refresh_page()
-
-
-def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
-    """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
-    if ROLLOUT_LOOPS[backend] is decode and not has_plain_cache(model):
-        log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
-        return generate
-    return ROLLOUT_LOOPS[backend]

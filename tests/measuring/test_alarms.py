@@ -159,11 +159,11 @@ def canned_run(
 
     def sample_ids(*arguments: Any) -> list[Completion]:
         can_completions(trainer, right, lengths(trainer.state.global_step))
-        completions = trainer.sample_ids(*arguments)
-        trainer.sample_ids = sample_ids  # can_completions has put its own in place
+        completions = trainer.engine.sample(*arguments)
+        trainer.engine.sample = sample_ids  # can_completions has put its own in place
         return completions
 
-    trainer.sample_ids = sample_ids
+    trainer.engine.sample = sample_ids
     trainer.train()
     return trainer.run_dir
 
@@ -194,7 +194,7 @@ def test_a_rollout_with_other_weights(make_trainer: Callable[..., R1ZeroTrainer]
     """As when an update does not reach the rollout: it samples from weights that the trainer does not have."""
     trainer = make_trainer(max_steps=4, learning_rate=1e-6)
     trainer.config.alarms.num_steps = STEPS
-    honest = trainer.sample_ids
+    honest = trainer.engine.sample
 
     def stale(*arguments: Any) -> list[Completion]:
         saved = {name: weight.detach().clone() for name, weight in trainer.model.named_parameters()}
@@ -207,7 +207,7 @@ def test_a_rollout_with_other_weights(make_trainer: Callable[..., R1ZeroTrainer]
                 weight.copy_(saved[name])
         return completions
 
-    trainer.sample_ids = stale
+    trainer.engine.sample = stale
     trainer.train()
     assert "logprob_mismatch" in alarms_of(trainer.run_dir)
 

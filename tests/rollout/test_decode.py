@@ -150,7 +150,7 @@ def test_weights_are_cast_once_for_a_rollout(make_trainer: Callable[..., R1ZeroT
     weight = trainer.model.model.layers[0].mlp.up_proj.weight
     sampling = Sampling(max_tokens=8)
     with torch.profiler.profile(record_shapes=True) as profile:
-        done = trainer.sample_ids(PROMPTS, KEYS, sampling)
+        done = trainer.engine.sample(PROMPTS, KEYS, sampling)
     casts = [
         event
         for event in profile.events()

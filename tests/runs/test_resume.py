@@ -139,7 +139,7 @@ def test_a_signal_at_any_moment_saves_the_last_finished_step(call: int, tmp_path
     expected = trained_whole(tmp_path, **keys)
     trainer = build(tmp_path, tmp_path / "cut", **keys)
     calls = 0
-    inner = trainer.sample_ids
+    inner = trainer.engine.sample
 
     def sample_ids(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
@@ -148,7 +148,7 @@ def test_a_signal_at_any_moment_saves_the_last_finished_step(call: int, tmp_path
             torch.rand(3), trainer.stop_signal.receive(signal.SIGTERM, None)
         return inner(*args, **kwargs)
 
-    trainer.sample_ids = sample_ids  # type: ignore[method-assign]
+    trainer.engine.sample = sample_ids  # type: ignore[method-assign]
     with pytest.raises(StopRequestedError):
         trainer.train()
     trainer.save_last_step()
