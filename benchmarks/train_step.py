@@ -30,6 +30,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from r1zero.command_line import quiet
 from r1zero.config.compose import register_schema, resolve
+from r1zero.evaluating.accuracy import HeldOutAccuracy
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.flops import matmul_peak, model_flops
 from r1zero.models.load import load_model, load_tokenizer
@@ -99,7 +100,8 @@ def measure(contender: str, model: str, steps: int, same_kernels: bool, override
             trainer.remove_callback(PrinterCallback)
         else:
             tracker = Tracker(config, run_dir, args.max_steps)
-            trainer = R1ZeroTrainer(config, args, task, policy, tokenizer, run_dir, tracker)
+            held_out = HeldOutAccuracy(task, config.eval, config.seed)
+            trainer = R1ZeroTrainer(config, args, task, held_out, policy, tokenizer, run_dir, tracker)
         trainer.add_callback(stopwatch)
         trainer.train()
     lengths = [row["completions/mean_length"] for row in trainer.state.log_history if "completions/mean_length" in row]

@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from r1zero.command_line import quiet
 from r1zero.config.compose import explain, register_schema, resolve
 from r1zero.config.schema import Config
+from r1zero.evaluating.accuracy import HeldOutAccuracy
 from r1zero.launching.launch import launch
 from r1zero.launching.placement import (
     announce_run_dir,
@@ -44,8 +45,9 @@ from r1zero.runs.directory import forget_after, is_finished, load_config, releas
 from r1zero.runs.resume import open_run
 from r1zero.sweeping.jobs import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
+from r1zero.training.durable import CheckpointError
+from r1zero.training.guard import DivergedError
 from r1zero.training.memory import preflight
-from r1zero.training.run_state import CheckpointError, DivergedError
 from r1zero.training.settings import check_enough_prompts, grpo_config
 from r1zero.training.trainer import R1ZeroTrainer
 from r1zero.watching.tracking import SilentTracker, Tracker
@@ -104,7 +106,8 @@ def train(config: Config, run_dir: Path) -> int:
         forget_after(run_dir, last_step)
         resumed = (run_dir / "metrics.jsonl").exists()
         tracker = Tracker(config, run_dir, num_steps, last_step if resumed else None)
-    trainer = R1ZeroTrainer(config, args, task, model, tokenizer, run_dir, tracker)
+    held_out = HeldOutAccuracy(task, config.eval, config.seed)
+    trainer = R1ZeroTrainer(config, args, task, held_out, model, tokenizer, run_dir, tracker)
     try:
         stopped_by = fit(trainer, checkpoint)
     except (JudgeUnavailableError, CheckpointError, DivergedError) as error:

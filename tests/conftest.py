@@ -8,9 +8,11 @@ import pytest
 import torch
 from hydra import compose, initialize_config_module
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from trl import GRPOConfig
 
 from r1zero.config.compose import register_schema, resolve
 from r1zero.config.schema import Config
+from r1zero.evaluating.accuracy import HeldOutAccuracy
 from r1zero.launching.placement import connect_deepspeed
 from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.tasks.task import Judge, Task
@@ -82,20 +84,14 @@ def first_number_judge(text: str, row: Any) -> Verdict:
     )
 
 
-def build_trainer(
-    cls: type,
-    model: LlamaForCausalLM | Callable[[], LlamaForCausalLM],
+def toy_run(
     run_dir: Path,
     judge: Judge = first_number_judge,
-    last_step: int = -1,
     overrides: Sequence[str] = (),
     rows: list[dict[str, Any]] | None = None,
     **trainer: Any,
-) -> R1ZeroTrainer:
-    """A trainer, by default on 4 prompts, groups of 4; keyword arguments are ``trainer`` keys.
-
-    ``last_step`` is a resumed run's; a ``model`` to be called is loaded when DeepSpeed's config is known, as in a run.
-    """
+) -> tuple[Config, GRPOConfig, Task]:
+    """A run on a toy task, by default of 4 prompts in groups of 4; keyword arguments are ``trainer`` keys."""
     keys = {
         "num_generations": 4,
         "per_device_train_batch_size": 8,
@@ -110,16 +106,33 @@ def build_trainer(
     rows = rows or [
         {"prompt": f"Numbers: {n} 2 3 Target: {n} <think>\n", "prefill": "", "target": n} for n in (4, 5, 6, 7)
     ]
-    task = Task("toy", rows, rows, {"toy": judge}, "toy")
     config.reward.weights = {"toy": 1.0}
+    return config, grpo_config(config, run_dir), Task("toy", rows, rows, {"toy": judge}, "toy")
+
+
+def build_trainer(
+    cls: type,
+    model: LlamaForCausalLM | Callable[[], LlamaForCausalLM],
+    run_dir: Path,
+    judge: Judge = first_number_judge,
+    last_step: int = -1,
+    overrides: Sequence[str] = (),
+    rows: list[dict[str, Any]] | None = None,
+    **trainer: Any,
+) -> R1ZeroTrainer:
+    """A trainer of ``toy_run``.
+
+    ``last_step`` is a resumed run's; a ``model`` to be called is loaded when DeepSpeed's config is known, as in a run.
+    """
     run_dir.mkdir(parents=True, exist_ok=last_step >= 0)
+    config, args, task = toy_run(run_dir, judge, overrides, rows, **trainer)
     tracker = Tracker(config, run_dir, 1, last_step if last_step >= 0 else None)
-    args = grpo_config(config, run_dir)
     if config.deepspeed:
         connect_deepspeed()
     if not isinstance(model, LlamaForCausalLM):
         model = model()
-    return cls(config, args, task, model, build_tokenizer(), run_dir, tracker)
+    held_out = HeldOutAccuracy(task, config.eval, config.seed)
+    return cls(config, args, task, held_out, model, build_tokenizer(), run_dir, tracker)
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from canned import EOS, SGD
 from conftest import build_tiny_model, build_trainer, first_number_judge
+from fixed_completions import EOS, SGD
 from transformers import LlamaForCausalLM
 
 from r1zero.launching.placement import leave_process_group
@@ -30,12 +30,12 @@ def fix_completions(trainer: R1ZeroTrainer) -> None:
     def sample_ids(prompts: list[list[int]], keys: list[str], sampling: Sampling, on_finish: Any) -> list[Completion]:
         completions = []
         for i, (prompt, key) in enumerate(zip(prompts, keys, strict=True)):
-            text = trainer.tokenizer.decode(prompt)
+            text = trainer.processing_class.decode(prompt)
             n = next(row["target"] for row in PROMPTS if row["prompt"].split("<think>")[0].strip() in text)
             place = int(key.rsplit("/", 1)[1]) % GROUP
             right = n % 4 == 0 or (n % 4 != 1 and place % 2 == 0)  # all right, all wrong, and two mixed kinds of group
             length = 2 + (5 * n + 3 * place) % 9
-            first = trainer.tokenizer(str(n if right else 99), add_special_tokens=False)["input_ids"]
+            first = trainer.processing_class(str(n if right else 99), add_special_tokens=False)["input_ids"]
             body = [(37 * n + 29 * place + 11 * j) % 150 + 30 for j in range(length)]
             ids = [*first, *body, EOS]
             completions.append(Completion(ids, [0.0] * len(ids), 0.0, False))

@@ -138,3 +138,33 @@ def summarise(name: str, frame: pd.DataFrame, ks: Sequence[int] = (), voting: bo
     for behaviour in BEHAVIOURS:
         metrics[f"behaviour/{behaviour}"] = frame[behaviour].mean()
     return {f"eval/{name}/{key}": float(value) for key, value in metrics.items()}
+
+
+class HeldOutAccuracy:
+    """Measures a policy on the held-out problems during training, sampled and, where the config wants it, greedily.
+
+    Args:
+        task: Problems and judges.
+        config: Which evaluation.
+        seed: Of the run; every evaluation draws the same random numbers.
+    """
+
+    def __init__(self, task: Task, config: EvalConfig, seed: int) -> None:
+        self.task, self.config, self.seed = task, config, seed
+
+    def __call__(self, sample: SampleTexts, training: Sampling) -> tuple[dict[str, float], dict[str, pd.DataFrame]]:
+        """Metrics, and tables of completions: ``eval``, and ``greedy`` where that is another decoding.
+
+        Args:
+            sample: Draws completions from the policy.
+            training: How training draws them.
+        """
+        sampling = evaluation_sampling(self.config, training)
+        result = evaluate_task(self.task, sample, sampling, self.seed, self.config.num_samples, wanted_k(self.config))
+        metrics, tables = dict(result.metrics), {"eval": result.completions}
+        if self.config.greedy and not sampling.greedy:
+            greedy = evaluate_task(self.task, sample, replace(sampling, greedy=True), self.seed)
+            name = f"eval/{self.task.name}"
+            metrics[f"{name}/greedy_accuracy"] = greedy.metrics[f"{name}/accuracy"]
+            tables["greedy"] = greedy.completions
+        return metrics, tables

@@ -1,5 +1,11 @@
-"""How the rows of an optimizer step are split into micro-batches, so that little is computed twice or on padding."""
+"""How the rows of an optimizer step are split into micro-batches, so that little is computed twice or on padding.
 
+The gradient stays TRL's: rows only change places within one optimizer step, rows whose advantage is zero are left out,
+and both only where the loss does not depend on it (``Savings``). Knows tensors of a batch, and no trainer.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +23,90 @@ PROMPT_COLUMNS = ("prompt_ids", "prompt_mask")
 
 # Prompts are shared when at most this part of the positions is left; above it, the second pass costs what it saves.
 MAX_SHARED_PART = 0.8
+
+
+# Loss types that divide by the rows of a micro-batch; dapo and cispo divide by the tokens of the whole batch.
+MEAN_OVER_ROWS = ("grpo", "dr_grpo", "sapo", "luspo")
+# TRL's metrics that are a mean over a micro-batch's tokens (at sequence level: rows) and zero on dropped rows.
+CLIP_METRICS = ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean", "cispo_clip_ratio")
+
+
+@dataclass(frozen=True)
+class Savings:
+    """Which work a loss allows to leave out without changing its gradient.
+
+    Attributes:
+        regroup: The loss of an optimizer step is the same however its rows are split into micro-batches. bnpo, the
+            entropy bonus, the entropy quantile and the router's loss are means over one micro-batch.
+        drop: A row of advantage zero adds nothing to the gradient, and every metric can do without it: there is no KL
+            term, the rollout measures the entropy of every row, and the loss is not vespo, whose own metric needs all.
+        mean_over_rows: The loss divides by the rows of a micro-batch.
+    """
+
+    regroup: bool
+    drop: bool
+    mean_over_rows: bool
+
+    @classmethod
+    def of(cls, loss_type: str, beta: float, means_over_micro_batch: bool, measures_entropy: bool) -> "Savings":
+        """Those of a loss.
+
+        Args:
+            loss_type, beta: As in ``GRPOConfig``.
+            means_over_micro_batch: Another term or filter than the loss itself looks at a micro-batch as a whole.
+            measures_entropy: The rollout knows the entropy of every row.
+        """
+        regroup = loss_type != "bnpo" and not means_over_micro_batch
+        drop = regroup and beta == 0 and measures_entropy and loss_type != "vespo"
+        return cls(regroup, drop, loss_type in MEAN_OVER_ROWS)
+
+
+def cheapened(
+    batches: list[dict[str, Any]],
+    window: int,
+    savings: Savings,
+    share_prompts: bool,
+    most_of_all_ranks: Callable[[list[int]], list[int]],
+) -> list[dict[str, Any]]:
+    """The micro-batches of a rollout in a form that costs less and has the same gradient.
+
+    Args:
+        batches: Micro-batches as TRL splits a rollout; tensors have the rows as first axis.
+        window: Micro-batches of one optimizer step.
+        savings: What the loss allows.
+        share_prompts: Whether a micro-batch's rows of one prompt compute it once.
+        most_of_all_ranks: The element-wise maximum over ranks: all must keep as many rows, since TRL gathers a value
+            for each.
+    """
+    if not savings.regroup:
+        return [trimmed(batch) for batch in batches]
+    rows = most_of_all_ranks(rows_that_move(batches, window)) if savings.drop else None
+    return regrouped(batches, window, rows, share_prompts)
+
+
+def num_rows(batches: list[dict[str, Any]]) -> int:
+    """Rows of all ``batches``."""
+    return sum(len(batch["advantages"]) for batch in batches)
+
+
+def count_dropped_rows(
+    loss: torch.Tensor, batch: dict[str, Any], logged: dict[str, list[float]], savings: Savings, share: float
+) -> torch.Tensor:
+    """The loss of what is left of a micro-batch, as its part of the mean over what it had; the last clip ratios too.
+
+    Args:
+        loss: Of the rows that are left.
+        batch: As ``regrouped`` makes them.
+        logged: TRL's metrics by name, of which the last values are this micro-batch's; changed in place.
+        savings: What the loss allows.
+        share: What turns a mean over what all ranks kept of the micro-batch into the mean over what they had.
+    """
+    for name in CLIP_METRICS:
+        if name in logged:
+            logged[name][-1] *= share
+    if "clip_ratio/low_min" in logged:
+        logged["clip_ratio/low_min"][-1] = 0.0  # of a dropped row
+    return loss * batch["row_share"] if savings.mean_over_rows else loss
 
 
 def rows_that_move(batches: list[dict[str, Any]], window: int) -> list[int]:

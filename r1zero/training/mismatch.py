@@ -15,24 +15,29 @@ class LogprobDifference:
     """Adds up |log p(training) - log p(rollout)| over the tokens of a step, on this rank."""
 
     def __init__(self) -> None:
+        self.forward_BT: torch.Tensor | None = None
         self.reset()
+
+    def see(self, logprobs_BT: torch.Tensor) -> None:
+        """The training forward has just computed these; the next ``add`` is about them."""
+        self.forward_BT = logprobs_BT.detach()
 
     def reset(self) -> None:
         """Begin a step."""
         self.total = self.largest = 0.0
         self.num_tokens = 0
 
-    def add(self, batch: Mapping[str, Any], logprobs_BT: torch.Tensor) -> None:
-        """Count a micro-batch of which the training forward has just computed ``logprobs_BT``.
+    def add(self, batch: Mapping[str, Any]) -> None:
+        """Count a micro-batch, whose log-probabilities the training forward has just computed.
 
         Where the policy has moved since the rollout, TRL keeps the log-probabilities from before as
         ``old_per_token_logps``, and those are compared. A rollout that recorded none is not compared.
         """
         sampled_BT = batch.get("sampling_per_token_logps")
-        if sampled_BT is None:
-            return
         old_BT = batch.get("old_per_token_logps")
-        known_BT = (logprobs_BT if old_BT is None else old_BT).detach()
+        known_BT = self.forward_BT if old_BT is None else old_BT
+        if sampled_BT is None or known_BT is None:
+            return
         difference = (known_BT - sampled_BT)[batch["completion_mask"].bool()].abs()
         difference = difference[~difference.isnan()]  # a token that the rollout could not score
         if difference.numel():

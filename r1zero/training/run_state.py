@@ -1,19 +1,12 @@
-"""What a checkpoint must hold besides weights and optimizer, and why a run may have to stop"""
+"""What a checkpoint holds besides weights, optimizer and transformers' own state, so that a resumed run is exact."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-
-
-class CheckpointError(RuntimeError):
-    """A checkpoint could not be written; the ones before it are whole."""
-
-
-class DivergedError(RuntimeError):
-    """More steps were skipped than ``guard.max_skipped_steps`` allows."""
 
 
 @dataclass
@@ -21,8 +14,8 @@ class RunState:
     """What this rank must know, besides transformers' own state, to go on as if it had never stopped.
 
     Attributes:
-        micro_step: Micro-batches so far: TRL's ``_step``.
-        buffered: The rollout, split, while later steps still train on it; else None.
+        micro_step: Micro-batches so far.
+        buffered: The rollout, split into micro-batches, while later steps still train on it; else None.
         num_tokens: Tokens seen: the state's counter, which the next rollout moves before its step is done.
         last_evaluated: Step of the last evaluation.
         evaluation_due: The evaluation of this step was cut off.
@@ -35,6 +28,16 @@ class RunState:
     last_evaluated: int
     evaluation_due: bool
     skipped_steps: int
+
+    def save(self, path: Path) -> None:
+        """Write to ``path``."""
+        torch.save(asdict(self), path)
+
+    @classmethod
+    def load(cls, path: Path, device: torch.device) -> "RunState":
+        """What ``save`` wrote, tensors on ``device``."""
+        place = device if device.type != "cpu" else "cpu"  # of several ranks it is cpu:0, which torch.load refuses
+        return cls(**torch.load(path, map_location=place, weights_only=True))
 
 
 @dataclass
@@ -59,18 +62,3 @@ class Randomness:
         torch.set_rng_state(self.cpu)
         if self.cuda:
             torch.cuda.set_rng_state_all(self.cuda)
-
-
-def diagnosis(model: torch.nn.Module, step: int, loss: float, grad_norm: float, learning_rate: float) -> str:
-    """What is not finite at ``step``, for a person to read."""
-    weights = [name for name, weight in model.named_parameters() if not bool(torch.isfinite(weight).all())]
-    gradients = [
-        name
-        for name, weight in model.named_parameters()
-        if weight.grad is not None and not bool(torch.isfinite(weight.grad).all())
-    ]
-    found = [f"step {step}: loss {loss:g}, gradient norm {grad_norm:g}, learning rate {learning_rate:g}"]
-    for kind, names in (("weights", weights), ("gradients", gradients)):
-        if names:
-            found.append(f"{kind} not finite in {len(names)} tensors, the first {names[0]}")
-    return "; ".join(found)

@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from r1zero.rollout.kv_cache import has_plain_cache
+from r1zero.training.micro_batches import worth_sharing
 
 ATTENTION = ("sdpa", "eager")  # those that are tested with queries that continue a cache
 
@@ -23,6 +24,33 @@ def can_share_prompts(model: PreTrainedModel) -> bool:
     """Whether gradients can flow through the model's cache, which checkpointing of activations turns off."""
     checkpointing = model.training and model.is_activation_checkpointing
     return has_plain_cache(model) and model.config._attn_implementation in ATTENTION and not checkpointing
+
+
+def shared_logprobs(
+    model: PreTrainedModel,
+    ids_BS: torch.Tensor,
+    mask_BS: torch.Tensor,
+    completion: int,
+    batch_size: int | None,
+    with_entropy: bool,
+) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+    """Log-probs (B, T) of the last ``completion`` columns, and entropies if wanted; None where sharing saves too little.
+
+    Args:
+        model: A causal LM with TRL's fused head.
+        ids_BS, mask_BS: Prompts padded on the left, completions padded on the right.
+        completion: T.
+        batch_size: Rows to compute at once; None for all.
+        with_entropy: Also compute the entropies.
+    """
+    prompt = ids_BS.size(1) - completion
+    size = batch_size or len(ids_BS)
+    parts = list(zip(ids_BS.split(size), mask_BS.split(size), strict=True))
+    if not all(worth_sharing(ids[:, :prompt], completion) for ids, _ in parts):
+        return None
+    outputs = [completion_logprobs(model, ids, mask, prompt) for ids, mask in parts]
+    entropies = torch.cat([output.entropy for output in outputs]) if with_entropy else None
+    return torch.cat([output.log_probs for output in outputs]), entropies
 
 
 def completion_logprobs(model: Any, ids_BS: torch.Tensor, mask_BS: torch.Tensor, prompt: int) -> Any:

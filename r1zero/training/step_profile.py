@@ -1,6 +1,6 @@
 """Where a training step goes: seconds of each phase, tokens, and arithmetic against what this machine can do."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -59,15 +59,3 @@ class StepProfile:
         if self.rollout_s > 0:  # a step that reuses completions has no rollout
             metrics["perf/rollout_utilization"] = self.rollout_flops / self.rollout_s / self.peak_flops
         return metrics
-
-
-def termination(completions: Iterable[tuple[int, bool]]) -> dict[str, float]:
-    """TRL's metrics of terminated completions, from (length in tokens, truncated) of each."""
-    pairs = list(completions)
-    terminated = [length for length, truncated in pairs if not truncated] or [0]
-    return {
-        "completions/clipped_ratio": sum(truncated for _, truncated in pairs) / len(pairs),
-        "completions/mean_terminated_length": sum(terminated) / len(terminated),
-        "completions/min_terminated_length": min(terminated),
-        "completions/max_terminated_length": max(terminated),
-    }

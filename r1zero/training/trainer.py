@@ -1,53 +1,61 @@
-"""``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, held-out evaluation and records.
+"""``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, our micro-batches, held-out evaluation and records.
 
-The algorithm (advantages, losses, KL, clipping) is TRL's. Below this class, ``r1zero.training.lean`` removes work without
-changing the gradient and ``r1zero.training.durable`` sees that nothing is lost; here come the rollouts and the records.
+The algorithm (advantages, losses, KL, clipping) is TRL's. This is the one page that names TRL's private hooks
+(``internals`` lists them); what happens in them is in the parts: ``collecting`` from prompts to a scored batch,
+``micro_batches`` and ``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training,
+``durable`` the steps themselves. tests/training/test_against_trl.py compares updated weights with TRL's own class.
 """
 
-import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pandas as pd
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
-from trl import GRPOConfig
+from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.config.schema import Config
-from r1zero.evaluating.accuracy import evaluate_task, evaluation_sampling, wanted_k
 from r1zero.models.lora import lora_config
+from r1zero.models.reference import load_reference, save_reference
 from r1zero.rollout.engine import Engine, stop_strings
-from r1zero.rollout.sampling import Completion, Sampling
+from r1zero.rollout.sampling import Completion, SampleTexts, Sampling
 from r1zero.runs.files import write_completions
-from r1zero.tasks.judging import EarlyVerdicts
 from r1zero.tasks.task import Task
-from r1zero.training.collecting import observe, observed_frame, rollout
-from r1zero.training.lean import LeanTrainer
+from r1zero.training.collecting import Collector
+from r1zero.training.durable import DurableTrainer
+from r1zero.training.internals import check_hooks
+from r1zero.training.micro_batches import Savings, cheapened, count_dropped_rows, num_rows
 from r1zero.training.mismatch import LogprobDifference
 from r1zero.training.reward_functions import reward_functions
-from r1zero.training.step_profile import StepProfile, termination
+from r1zero.training.shared_prompts import can_share_prompts, shared_logprobs
+from r1zero.training.step_profile import StepProfile
 from r1zero.watching.tracking import Tracker
 from r1zero.watching.watch import Watch
 
-log = logging.getLogger(__name__)
+# What samples held-out completions, to metrics and tables of completions by name (``eval``, ``greedy``).
+HeldOut = Callable[[SampleTexts, Sampling], tuple[dict[str, float], dict[str, pd.DataFrame]]]
 
 
-class R1ZeroTrainer(LeanTrainer):
+class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     """GRPO on a task, with held-out accuracy measured at step 0 and every ``trainer.eval_steps``.
 
     Args:
         config: The run's config.
         args: From ``grpo_config``.
         task: Problems and judges.
+        held_out: Measures a policy, see ``evaluating.accuracy.HeldOutAccuracy``.
         model, tokenizer: The base model.
         run_dir: Where completions go.
         tracker: Where metrics go.
+
+    Raises:
+        RuntimeError: This TRL or transformers lacks a hook that is overridden here.
     """
 
     args: GRPOConfig
@@ -59,43 +67,44 @@ class R1ZeroTrainer(LeanTrainer):
         config: Config,
         args: GRPOConfig,
         task: Task,
+        held_out: HeldOut,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         run_dir: Path,
         tracker: Tracker,
     ) -> None:
+        check_hooks(type(self))
         functions, args.reward_weights = reward_functions(task, config.reward.weights)
         super().__init__(
+            config,
             model=model,
             reward_funcs=[*functions],
             args=args,
             train_dataset=Dataset.from_list(task.train),
             eval_dataset=Dataset.from_list(task.test),
             processing_class=tokenizer,
-            rollout_func=None if config.rollout.backend == "vllm" else rollout,
+            rollout_func=None if config.rollout.backend == "vllm" else self.rollout,
             peft_config=lora_config(config),
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
-        self.start_keeping(config)
-        self.task, self.tokenizer = task, tokenizer
-        self.run_dir, self.tracker = run_dir, tracker
-        self.sampling = Sampling(
-            max_tokens=self.max_completion_length,
-            temperature=args.temperature,
-            top_k=args.top_k,
-            top_p=args.top_p,
-            min_p=args.min_p,
-        )
+        self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
+        sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
         self.engine = Engine(model, tokenizer, config.rollout, stop_strings(config), self.opened_policy)
-        self.rollout_measures_entropy = self.engine.scores and config.rollout.backend != "vllm"
-        self.early_verdicts = EarlyVerdicts(task.judges)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
+        self.collector = Collector(self.engine, task.judges, sampling, self.profile)
+        self.savings = Savings.of(
+            self.loss_type,
+            self.beta,
+            means_over_micro_batch=self._entropy_bonus_enabled
+            or self.aux_loss_enabled
+            or self.top_entropy_quantile != 1.0,
+            measures_entropy=self.engine.scores and config.rollout.backend != "vllm",
+        )
         self.mismatch = LogprobDifference()
         self.watch = Watch(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
-        self.observations: list[dict[str, Any]] = []
-        self.rollout_metrics: dict[str, float] = {}
-        self.truths: list[Any] = []
         self.step_started = self.run_started = time.perf_counter()
+
+    # ---- Sampling ----
 
     @contextmanager
     def opened_policy(self) -> Iterator[PreTrainedModel]:
@@ -118,36 +127,36 @@ class R1ZeroTrainer(LeanTrainer):
         everyones = gather_object(list(zip(mine, sampled, strict=True)))
         return [pair for _, pair in sorted(everyones, key=lambda item: item[0])]
 
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
-        started = time.perf_counter()
-        step = self.state.global_step
-        seed, options = self.config.seed, self.config.eval
-        sampling = evaluation_sampling(options, self.sampling)
-        common = (self.task, self.sample_texts)
-        result = evaluate_task(*common, sampling, seed, options.num_samples, wanted_k(options))
-        metrics = dict(result.metrics)
-        if options.greedy and not sampling.greedy:
-            greedy = evaluate_task(*common, replace(sampling, greedy=True), seed)
-            metrics[f"eval/{self.task.name}/greedy_accuracy"] = greedy.metrics[f"eval/{self.task.name}/accuracy"]
-            if self.accelerator.is_main_process:
-                path = self.run_dir / "completions" / f"greedy_{step:05d}.parquet"
-                write_completions(greedy.completions, path)
-        metrics["time/eval_s"] = time.perf_counter() - started
-        if self.accelerator.is_main_process:
-            write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
-            self.tracker.log(step, metrics)
-            self.watch.finish_evaluation(metrics)
-        self.last_evaluated, self.evaluation_due, self.control.should_evaluate = step, False, False
-        self.save_if_best(metrics[f"eval/{self.task.name}/accuracy"])
-        self.step_started = time.perf_counter()  # an evaluation is not part of a training step
-        return metrics
+    def rollout(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
+        """TRL's ``rollout_func``: this rank's completions of ``prompts``, and their verdicts."""
+        part = self._step % self.args.gradient_accumulation_steps
+        place = f"train/{self.args.seed}/{self.state.global_step}/{part}"
+        return self.collector.rollout(prompts, place, self.accelerator.process_index * len(prompts))
 
-    def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
-        """The loss; the training forward's log-probs are compared with the rollout's."""
-        loss = super()._compute_loss(model, inputs)
-        self.mismatch.add(inputs, self.train_logprobs)
-        return loss
+    # ---- A step, in the order in which TRL calls ----
+
+    def _generate_and_score_completions(self, inputs: Any) -> Any:
+        """TRL's batch; every completion with its verdicts is written to disk."""
+        self.collector.expect(inputs)
+        output = super()._generate_and_score_completions(inputs)
+        if self.accelerator.is_main_process and self.model.training:
+            table = {
+                "prompt": list(self._logs["prompt"]),
+                "completion": list(self._logs["completion"]),
+                **{f"{name}/score": list(scores) for name, scores in cast(dict, self._logs["rewards"]).items()},
+                **{name: list(values) for name, values in cast(dict, self._logs["extra"]).items()},
+                "advantage": list(self._logs["advantages"]),
+            }
+            completions = self.collector.frame(table)
+            write_completions(completions, self.run_dir / "completions" / f"train_{self.rollout_name()}.parquet")
+            self.watch.add(completions)
+        return output
+
+    def rollout_name(self) -> str:
+        """The step that a rollout is for; several in one optimizer step, if the config asks for it, are told apart."""
+        several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
+        part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
+        return f"{self.state.global_step + 1:05d}{part}"
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
@@ -161,38 +170,76 @@ class R1ZeroTrainer(LeanTrainer):
         self.profile.judge_s += time.perf_counter() - started
         return rewards
 
-    def _generate_and_score_completions(self, inputs: Any) -> Any:
-        """TRL's batch; every completion with its verdicts is written to disk."""
-        self.truths = inputs  # TRL hands the rollout the prompts alone
-        output = super()._generate_and_score_completions(inputs)
-        if self.accelerator.is_main_process and self.model.training:
-            table = {
-                "prompt": list(self._logs["prompt"]),
-                "completion": list(self._logs["completion"]),
-                **{f"{name}/score": list(scores) for name, scores in cast(dict, self._logs["rewards"]).items()},
-                **{name: list(values) for name, values in cast(dict, self._logs["extra"]).items()},
-                "advantage": list(self._logs["advantages"]),
-            }
-            # Several generations in one optimizer step, if steps_per_generation asks for them, get a file each.
-            several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
-            part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
-            path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}{part}.parquet"
-            completions = observed_frame(table, self.observations)
-            write_completions(completions, path)
-            self.watch.add(completions)
-        return output
+    def _prepare_inputs(self, generation_batch: Any) -> Any:
+        """TRL's micro-batch of a rollout that is split so that little is computed (``micro_batches``)."""
+        before = self._buffered_inputs
+        inputs = super()._prepare_inputs(generation_batch)
+        if not self.model.training:
+            return inputs
+        if self._buffered_inputs is not before:
+            batches = cast(list[dict[str, Any]], self._buffered_inputs)
+            window = min(self.args.gradient_accumulation_steps, cast(int, self.args.steps_per_generation))
+            share_prompts = self.can_share_prompts(self.model_wrapped)
+            cheap = cheapened(batches, window, self.savings, share_prompts, self.most_of_all_ranks)
+            self.profile.skipped_rows += num_rows(batches) - num_rows(cheap)
+            self._buffered_inputs = cheap
+            inputs = cheap[self._step % cast(int, self.args.steps_per_generation)]
+        self.profile.add_micro_batch(inputs)
+        return inputs
 
-    def note_rollout(self, completions: list[Completion]) -> None:
-        """Metrics of all ranks' ``completions`` that TRL cannot know."""
-        texts = self.tokenizer.batch_decode([done.ids for done in completions], skip_special_tokens=True)
-        self.observations = gather_object(observe(completions, texts, self.truths))
-        everyones = gather_object([(len(done.ids), done.truncated, done.entropy) for done in completions])
-        num_tokens = sum(length for length, _, _ in everyones)
-        self.profile.tokens += num_tokens
-        if self.engine.scores:  # over all tokens; TRL's own misses the dropped rows
-            self.rollout_metrics["entropy"] = sum(entropy for _, _, entropy in everyones) / num_tokens
-        if self.engine.stop is not None:  # TRL takes a completion that ends in a stop string for truncated
-            self.rollout_metrics |= termination((length, truncated) for length, truncated, _ in everyones)
+    def most_of_all_ranks(self, counts: list[int]) -> list[int]:
+        """The element-wise maximum over ranks."""
+        mine = torch.tensor([counts], device=self.accelerator.device)
+        return self.accelerator.gather(mine).amax(dim=0).tolist()
+
+    def can_share_prompts(self, model: Any) -> bool:
+        """Whether rows of one prompt may compute it once: then a loss is two forward passes, which ranks would have to
+        agree on, and DeepSpeed and DDP count."""
+        wrapped = self.accelerator.unwrap_model(model) is not model
+        alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
+        return alone and not wrapped and can_share_prompts(model)
+
+    def _get_per_token_logps_and_entropies(
+        self,
+        model: Any,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        logits_to_keep: int,
+        batch_size: int | None = None,
+        compute_entropy: bool = False,
+        compute_aux_loss: bool = False,
+        **media: Any,
+    ) -> Any:
+        """TRL's log-probs (B, T), entropies and router loss; a prompt is computed once for all its completions."""
+        shared = None
+        if not compute_aux_loss and self.can_share_prompts(model):
+            with self.accelerator.autocast():
+                shared = shared_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy)
+        if shared is not None:
+            result = *shared, None
+        else:
+            given = {"compute_entropy": compute_entropy, "compute_aux_loss": compute_aux_loss, **media}
+            result = super()._get_per_token_logps_and_entropies(
+                model, input_ids, attention_mask, logits_to_keep, batch_size, **given
+            )
+        self.mismatch.see(result[0])
+        return result
+
+    def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
+        """TRL's loss and metrics, in which dropped rows still count; rollout and training are compared."""
+        loss = super()._compute_loss(model, inputs)
+        self.mismatch.add(inputs)
+        if "row_share" not in inputs:
+            return loss
+        return count_dropped_rows(loss, inputs, self._metrics["train"], self.savings, self.share_of_all_ranks(inputs))
+
+    def share_of_all_ranks(self, inputs: Any) -> float:
+        """What turns TRL's mean over what all ranks kept of a micro-batch into the mean over what they had."""
+        if self.importance_sampling_level == "sequence":
+            return inputs["row_share"]  # all ranks keep as many
+        kept = inputs["completion_mask"].sum().float()
+        totals = self.accelerator.reduce(torch.stack([kept, kept / inputs["token_share"]]), reduction="sum")
+        return float(totals[0] / totals[1])
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send TRL's metrics of this step, and the times of its phases, to the tracker."""
@@ -202,9 +249,53 @@ class R1ZeroTrainer(LeanTrainer):
             return
         now = time.perf_counter()
         metrics = {key: value for key, value in logs.items() if isinstance(value, int | float)}
-        metrics |= mismatch | self.rollout_metrics | self.profile.metrics(now - self.step_started)
-        metrics |= {"time/elapsed_s": now - self.run_started, "perf/skipped_steps": self.skipped_steps}
-        self.step_started, self.rollout_metrics = now, {}
+        metrics |= mismatch | self.collector.metrics() | self.profile.metrics(now - self.step_started)
+        metrics |= {"time/elapsed_s": now - self.run_started, "perf/skipped_steps": self.guard.skipped}
+        self.step_started = now
         self.profile.reset()
         self.tracker.log(self.state.global_step, self.watch.finish_step(self.state.global_step, metrics))
         self.watch.refresh_page()
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
+        started = time.perf_counter()
+        step = self.state.global_step
+        metrics, tables = self.held_out(self.sample_texts, self.collector.sampling)
+        metrics = metrics | {"time/eval_s": time.perf_counter() - started}
+        if self.accelerator.is_main_process:
+            for name, completions in tables.items():
+                write_completions(completions, self.run_dir / "completions" / f"{name}_{step:05d}.parquet")
+            self.tracker.log(step, metrics)
+            self.watch.finish_evaluation(metrics)
+        self.note_evaluation(metrics[f"eval/{self.task.name}/accuracy"])
+        self.step_started = time.perf_counter()  # an evaluation is not part of a training step
+        return metrics
+
+    # ---- What GRPO keeps between steps, for ``DurableTrainer`` ----
+
+    def batch_state(self) -> tuple[int, Any]:
+        """TRL's counter of micro-batches, and the rollout that later steps still train on."""
+        reused = self._step % (cast(int, self.args.steps_per_generation) * self.num_iterations) != 0
+        return self._step, self._buffered_inputs if reused else None
+
+    def restore_batch_state(self, micro_step: int, buffered: Any) -> None:
+        """Put both back."""
+        self._step, self._buffered_inputs = micro_step, buffered
+
+    def save_more(self, folder: Path) -> None:
+        """A reference model that moves."""
+        if self.ref_model is not None and self.args.sync_ref_model:
+            save_reference(self.ref_model, self.accelerator, folder / "reference.pt")
+
+    def restore_more(self, checkpoint: Path, epochs: int) -> None:
+        """The reference, and the order of the data, which in later epochs depends on how often it was drawn."""
+        if self.shuffle_dataset:
+            for _ in range(epochs):
+                torch.randperm(self.order.num_samples, generator=self.order.generator)
+        if self.ref_model is not None and self.args.sync_ref_model:
+            load_reference(self.ref_model, self.accelerator, checkpoint / "reference.pt")
+
+    def _get_train_sampler(self, dataset: Any = None) -> Any:
+        """TRL's order of the data; kept for ``restore_more``."""
+        self.order: Any = super()._get_train_sampler(dataset)
+        return self.order

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-from canned import can_completions
 from conftest import build_tiny_model, compose_config
+from fixed_completions import fix_completions
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.config.schema import AlarmConfig, Config
+from r1zero.evaluating.accuracy import HeldOutAccuracy
 from r1zero.measuring.alarms import ALARMS, raised, training_rows
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.reporting.page import write_page
@@ -64,11 +65,13 @@ def compose_small(*overrides: str, **trainer: Any) -> Config:
 def train(config: Config, run_dir: Path, task: Task | None = None) -> Path:
     """Train ``config`` on its own task or on ``task``; the run directory."""
     tokenizer = load_tokenizer(config.model)
+    task = task or build_task(config, tokenizer)
     run_dir.mkdir()
     trainer = R1ZeroTrainer(
         config,
         grpo_config(config, run_dir),
-        task or build_task(config, tokenizer),
+        task,
+        HeldOutAccuracy(task, config.eval, config.seed),
         load_model(config.model),
         tokenizer,
         run_dir,
@@ -147,7 +150,7 @@ def test_a_policy_that_games_a_judge(tiny_path: Path, tmp_path: Path, caplog: py
     assert 'id="alarm-reward_hack"' in page and "sevens: WRONG" in page
 
 
-def canned_run(
+def run_with_fixed_completions(
     make_trainer: Callable[..., R1ZeroTrainer],
     right: list[bool | None],
     lengths: Callable[[int], list[int]],
@@ -158,9 +161,9 @@ def canned_run(
     trainer.config.alarms.num_steps = STEPS
 
     def sample_ids(*arguments: Any) -> list[Completion]:
-        can_completions(trainer, right, lengths(trainer.state.global_step))
+        fix_completions(trainer, right, lengths(trainer.state.global_step))
         completions = trainer.engine.sample(*arguments)
-        trainer.engine.sample = sample_ids  # can_completions has put its own in place
+        trainer.engine.sample = sample_ids  # fix_completions has put its own in place
         return completions
 
     trainer.engine.sample = sample_ids
@@ -171,12 +174,14 @@ def canned_run(
 def test_wrong_answers_that_grow(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
     """Rows 0, 4, 8, 12 are right and stay at 6 tokens; the wrong ones grow from 6 to 36."""
     right = [True, False, False, False]
-    run_dir = canned_run(make_trainer, right, lambda step: [6, *[6 + 5 * step] * 3], steps=7)
+    run_dir = run_with_fixed_completions(make_trainer, right, lambda step: [6, *[6 + 5 * step] * 3], steps=7)
     assert "wrong_length" in alarms_of(run_dir)
 
 
 def test_correct_answers_that_grow_as_much(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
-    run_dir = canned_run(make_trainer, [True, False, False, False], lambda step: [6 + 5 * step] * 4, steps=7)
+    run_dir = run_with_fixed_completions(
+        make_trainer, [True, False, False, False], lambda step: [6 + 5 * step] * 4, steps=7
+    )
     assert "wrong_length" not in alarms_of(run_dir)
 
 
@@ -184,7 +189,7 @@ def test_completions_that_cannot_be_judged(
     make_trainer: Callable[..., R1ZeroTrainer], caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.WARNING):
-        run_dir = canned_run(make_trainer, [True, False, None, False], lambda step: [5], steps=4)
+        run_dir = run_with_fixed_completions(make_trainer, [True, False, None, False], lambda step: [5], steps=4)
     assert "ungradeable" in alarms_of(run_dir)
     (said,) = messages(caplog, "ungradeable")
     assert "25.0%" in said and "thirteen" in said  # the judge's own word for it

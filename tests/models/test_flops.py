@@ -6,7 +6,7 @@ from transformers import LlamaForCausalLM
 
 from r1zero.models.flops import matmul_peak, model_flops
 from r1zero.rollout.sampling import Completion
-from r1zero.training.step_profile import StepProfile, termination
+from r1zero.training.step_profile import StepProfile
 
 
 def test_counts_by_hand(tiny_model: LlamaForCausalLM) -> None:
@@ -44,13 +44,3 @@ def test_utilization_is_work_over_time_over_peak(tiny_model: LlamaForCausalLM) -
 
 def test_the_peak_is_of_this_machine() -> None:
     assert 1e8 < matmul_peak(torch.device("cpu"), torch.float32, repeats=2) < 1e14
-
-
-def test_termination_by_hand() -> None:
-    assert termination([(5, False), (12, True), (3, False), (12, True)]) == {
-        "completions/clipped_ratio": 0.5,
-        "completions/mean_terminated_length": 4.0,
-        "completions/min_terminated_length": 3,
-        "completions/max_terminated_length": 5,
-    }
-    assert termination([(12, True)])["completions/max_terminated_length"] == 0

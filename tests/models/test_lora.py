@@ -1,46 +1,45 @@
 """LoRA: the same gradient with less work, exact resume, and an export that is the adapter merged."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from canned import LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
-from conftest import build_tiny_model, build_trainer, compose_config
-from transformers import AutoModelForCausalLM
+from conftest import build_tiny_model, compose_config
+from fixed_completions import LENGTHS, RIGHT, SGD, our_trainer, trl_trainer
+from transformers import AutoModelForCausalLM, Trainer
 
 from r1zero.models.lora import export_merged
 from r1zero.runs.checkpoints import last_checkpoint
 from r1zero.training.memory import estimate, model_shape
-from r1zero.training.trainer import R1ZeroTrainer
 
 peft = pytest.importorskip("peft", reason="optional: pip install '.[lora]'")
 pytestmark = pytest.mark.usefixtures("one_thread")
 LORA = ["peft=lora", "peft.rank=4"]
 
 
-def build(cls: type, tmp_path: Path, name: str, last_step: int = -1, **keys: object) -> R1ZeroTrainer:
+def build(make: Callable[..., Any], tmp_path: Path, name: str, **keys: Any) -> Any:
     torch.manual_seed(0)  # adapters start at random
     model = build_tiny_model(tmp_path / "tiny")
     torch.manual_seed(1)
-    trainer = build_trainer(cls, model, tmp_path / name, last_step=last_step, overrides=LORA, **SGD | keys)
-    can_completions(trainer, RIGHT, LENGTHS)
-    return trainer
+    return make(model, tmp_path / name, RIGHT, LENGTHS, LORA, **SGD | keys)
 
 
-def adapter(trainer: R1ZeroTrainer) -> dict[str, torch.Tensor]:
+def adapter(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: weight.detach().clone() for name, weight in trainer.model.named_parameters() if weight.requires_grad}
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.1])
 def test_dropped_rows_do_not_change_the_adapter(beta: float, tmp_path: Path) -> None:
     weights = []
-    for cls in (PaddedTrainer, R1ZeroTrainer):
-        trainer = build(cls, tmp_path, cls.__name__, max_steps=2, beta=beta)
-        assert trainer.can_drop_rows() == (beta == 0)
+    for make in (trl_trainer, our_trainer):
+        trainer = build(make, tmp_path, make.__name__, max_steps=2, beta=beta)
         start = adapter(trainer)
         trainer.train()
-        trainer.tracker.finish()
         weights.append(adapter(trainer))
+    assert trainer.savings.drop == (beta == 0)
+    trainer.tracker.finish()
     assert max(float((weights[0][name] - start[name]).abs().max()) for name in start) > 1e-3
     for name, weight in weights[0].items():
         assert "lora" in name
@@ -49,14 +48,14 @@ def test_dropped_rows_do_not_change_the_adapter(beta: float, tmp_path: Path) -> 
 
 def test_an_adapter_resumes_exactly_and_is_exported_merged(tmp_path: Path) -> None:
     keys = {"max_steps": 4, "save_strategy": "steps", "save_steps": 2, "optim": "adamw_torch"}
-    whole = build(R1ZeroTrainer, tmp_path, "run", **keys)
+    whole = build(our_trainer, tmp_path, "run", **keys)
     whole.train()
     whole.save_final("adapter")
     whole.tracker.finish()
     checkpoint = next((tmp_path / "run" / "checkpoints").glob("checkpoint-2"))
     assert (checkpoint / "adapter_model.safetensors").exists()
     assert not (checkpoint / "model.safetensors").exists()
-    resumed = build(R1ZeroTrainer, tmp_path, "run", last_step=2, **keys)
+    resumed = build(our_trainer, tmp_path, "run", last_step=2, **keys)
     resumed.train(resume_from_checkpoint=str(checkpoint))
     resumed.tracker.finish()
     for name, weight in adapter(whole).items():

@@ -28,7 +28,8 @@ from r1zero.runs.checkpoints import (
 from r1zero.runs.directory import claim_run_dir, forget_after
 from r1zero.runs.resume import open_run
 from r1zero.train import fit
-from r1zero.training.run_state import CheckpointError, DivergedError
+from r1zero.training.durable import CheckpointError
+from r1zero.training.guard import DivergedError
 from r1zero.training.trainer import R1ZeroTrainer
 from rewards import Outcome, Verdict
 
@@ -248,7 +249,7 @@ def test_a_loss_that_is_not_finite_does_not_poison_the_metrics(tmp_path: Path) -
 
 def test_a_diverged_run_stops_with_its_last_good_checkpoint(tmp_path: Path) -> None:
     trainer = build(tmp_path, tmp_path / "run", max_steps=20)
-    trainer.config.guard.max_skipped_steps = 2
+    trainer.guard.max_in_a_row = 2
     poisoned(trainer, range(3, 100))
     with pytest.raises(DivergedError, match=r"step 5: loss .*gradient norm nan.*gradients not finite in \d+ tensors"):
         fit(trainer, None)
@@ -327,8 +328,8 @@ def test_a_new_best_is_saved_when_it_is_measured(tmp_path: Path) -> None:
     trainer = build(tmp_path, tmp_path / "run", save_steps=4, eval_steps=1)
     trainer.config.checkpoints.keep_last = 1
     accuracies = iter([0.9, 0.2, 0.1, 0.3, 0.25, 0.3])
-    inner = trainer.save_if_best
-    trainer.save_if_best = lambda accuracy: inner(next(accuracies))  # type: ignore[method-assign]
+    inner = trainer.note_evaluation
+    trainer.note_evaluation = lambda accuracy: inner(next(accuracies))  # type: ignore[method-assign]
     trainer.train()
     trainer.tracker.finish()
     facts = {step_of(path): facts["accuracy"] for path, facts in whole_checkpoints(tmp_path / "run" / "checkpoints")}

@@ -17,7 +17,7 @@ STAGES = ["none", "zero1", "zero2", "zero3"]
 
 
 def assert_estimates_hold(ranks: int, stages: list[str], folder: Path) -> None:
-    run_ranks(ranks, [str(ROOT / "tests" / "held.py"), str(folder), *stages])
+    run_ranks(ranks, [str(ROOT / "tests" / "bytes_per_rank.py"), str(folder), *stages])
     for rank in range(ranks):
         held = json.loads((folder / f"rank{rank}.json").read_text())
         for stage in stages:

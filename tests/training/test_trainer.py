@@ -1,21 +1,16 @@
-"""The gradient: numbers worked by hand, and the same weights as TRL's own trainer whatever we save in work."""
+"""The trainer: advantages and losses worked by hand, and numbers that do not depend on padding or on the split."""
 
 import copy
-import os
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
-from canned import EOS, LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
+from fixed_completions import EOS, LENGTHS, RIGHT, SGD, fix_completions
 from trl import GRPOTrainer
 
-from r1zero.config.trainer_keys import LOSS_TYPES
-from r1zero.training.micro_batches import regrouped, rows_that_move, worth_sharing
+from r1zero.training.micro_batches import worth_sharing
 from r1zero.training.trainer import R1ZeroTrainer
 
 
@@ -34,7 +29,7 @@ def advantages_of(trainer: R1ZeroTrainer) -> list[float]:
 def test_advantages_by_hand(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
     """Rewards 1 0 0 0: mean 0.25, sample std 0.5; (1 - 0.25) / (0.5 + 1e-4) = 1.4997, -0.25 / 0.5001 = -0.4999."""
     trainer = make_trainer()
-    can_completions(trainer, [True, False, False, False], [5])
+    fix_completions(trainer, [True, False, False, False], [5])
     trainer.train()
     assert advantages_of(trainer)[:4] == pytest.approx([1.4997, -0.4999, -0.4999, -0.4999], abs=1e-4)
 
@@ -42,7 +37,7 @@ def test_advantages_by_hand(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
 def test_advantages_without_scaling_are_reward_minus_mean(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
     """Dr. GRPO (arXiv 2503.20783): rewards 1 1 0 0, mean 0.5, nothing divides."""
     trainer = make_trainer(scale_rewards="none", loss_type="dr_grpo")
-    can_completions(trainer, [True, True, False, False], [5])
+    fix_completions(trainer, [True, True, False, False], [5])
     trainer.train()
     assert advantages_of(trainer)[:4] == pytest.approx([0.5, 0.5, -0.5, -0.5])
 
@@ -53,7 +48,7 @@ def test_an_ungradeable_completion_leaves_the_baseline(make_trainer: Callable[..
     (1 - 1/3) / 0.5775 = 1.1545; (0 - 1/3) / 0.5775 = -0.5772. With None as 0 they would be 1.4997 and -0.4999.
     """
     trainer = make_trainer()
-    can_completions(trainer, [True, False, None, False], [5])
+    fix_completions(trainer, [True, False, None, False], [5])
     trainer.train()
     assert advantages_of(trainer)[:4] == pytest.approx([1.1545, -0.5772, 0.0, -0.5772], abs=1e-4)
     frame = pd.read_parquet(trainer.run_dir / "completions" / "train_00001.parquet")
@@ -128,84 +123,6 @@ def test_the_first_step_has_ratio_one(make_trainer: Callable[..., R1ZeroTrainer]
     torch.testing.assert_close(ratio, torch.ones_like(ratio), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(
-    "keys",
-    [
-        *({"loss_type": loss_type} for loss_type in LOSS_TYPES),
-        *({"loss_type": loss_type, "beta": 0.1} for loss_type in ("dapo", "grpo", "dr_grpo")),
-        {"num_iterations": 2, "max_steps": 4},
-        {"steps_per_generation": 4, "num_generations": 8, "max_steps": 4},
-        {"importance_sampling_level": "sequence", "num_iterations": 2},
-        {"mask_truncated_completions": "true"},
-        {"entropy_coef": 0.01},
-        {"top_entropy_quantile": 0.5},
-        {"scale_rewards": "none"},
-    ],
-    ids=lambda keys: "-".join(f"{key}={value}" for key, value in keys.items()),
-)
-def test_same_weights_and_metrics_as_trl(make_trainer: Callable[..., R1ZeroTrainer], keys: dict[str, Any]) -> None:
-    """Regrouped, trimmed and without the rows that cannot move the policy, as TRL's own micro-batches.
-
-    Means over the tokens of each micro-batch are left out where ours only group them otherwise.
-    """
-    weights, logged = [], []
-    for cls in (PaddedTrainer, R1ZeroTrainer):
-        trainer = make_trainer(cls, **{"max_steps": 2, **SGD, **keys})
-        start = copy.deepcopy(trainer.model.state_dict())
-        can_completions(trainer, RIGHT, LENGTHS)
-        weights.append(trained_weights(trainer))
-        logged.append([row for row in trainer.state.log_history if "loss" in row])
-        trainer.model.load_state_dict(start)
-    moved = max((weights[1][name] - start[name]).abs().max() for name in weights[1])
-    assert moved > 1e-3
-    for name, weight in weights[0].items():
-        torch.testing.assert_close(weights[1][name], weight, atol=2e-6, rtol=0)
-    for theirs, ours in zip(*logged, strict=True):
-        for name in ("reward", "reward_std", "frac_reward_zero_std", "completions/mean_length", "clip_ratio/low_min"):
-            assert ours.get(name) == pytest.approx(theirs.get(name), abs=1e-6), name
-
-
-def test_clip_metrics_cover_the_dropped_rows(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
-    """One micro-batch, so that TRL's mean of means is the mean: equal when half the rows are not computed."""
-    logged = []
-    for cls in (PaddedTrainer, R1ZeroTrainer):
-        one_batch = {"gradient_accumulation_steps": 1, "per_device_train_batch_size": 16, "steps_per_generation": 1}
-        trainer = make_trainer(cls, **SGD | one_batch | {"num_iterations": 3, "max_steps": 3, "epsilon": 0.01})
-        start = copy.deepcopy(trainer.model.state_dict())
-        can_completions(trainer, RIGHT, LENGTHS)
-        trainer.train()
-        logged.append([row for row in trainer.state.log_history if "loss" in row])
-        trainer.model.load_state_dict(start)
-    clipped = [row["clip_ratio/region_mean"] for row in logged[0]]
-    assert clipped[0] == 0 < clipped[2] < 1
-    for theirs, ours in zip(*logged, strict=True):
-        for name in theirs:
-            if name.startswith("clip_ratio/"):
-                assert ours[name] == pytest.approx(theirs[name], abs=1e-6), name
-
-
-@pytest.mark.parametrize("loss_type", ["dapo", "dr_grpo"])
-def test_two_ranks_of_which_one_drops_everything(
-    tmp_path: Path, make_trainer: Callable[..., R1ZeroTrainer], loss_type: str
-) -> None:
-    """Collectives stay aligned, and the weights are TRL's on two ranks and on one."""
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    script = [str(Path(__file__).parents[1] / "canned.py"), str(tmp_path / "ranks")]
-    overrides = [f"loss_type={loss_type}", "per_device_train_batch_size=4"]
-    root = str(Path(__file__).parents[2])
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-    subprocess.run([*torchrun, *script, *overrides], check=True, timeout=300, env=environment)
-    two = {name: torch.load(tmp_path / "ranks" / f"{name}.pt") for name in ("trl", "ours")}
-    one = make_trainer(max_steps=2, loss_type=loss_type, **SGD)
-    can_completions(one, RIGHT, LENGTHS)
-    for name, weight in trained_weights(one).items():
-        torch.testing.assert_close(two["ours"]["weights"][name], two["trl"]["weights"][name], atol=2e-6, rtol=0)
-        torch.testing.assert_close(two["ours"]["weights"][name], weight, atol=2e-6, rtol=0)
-    for theirs, ours in zip(two["trl"]["metrics"], two["ours"]["metrics"], strict=True):
-        assert ours["reward"] == pytest.approx(theirs["reward"])
-        assert ours["completions/mean_length"] == pytest.approx(theirs["completions/mean_length"])
-
-
 @pytest.mark.parametrize("loss_type", ["dapo", "grpo", "dr_grpo"])
 def test_the_micro_batch_split_does_not_change_the_weights(
     make_trainer: Callable[..., R1ZeroTrainer], loss_type: str
@@ -219,7 +136,7 @@ def test_the_micro_batch_split_does_not_change_the_weights(
             **SGD,
         )
         start = copy.deepcopy(trainer.model.state_dict())
-        can_completions(trainer, RIGHT, LENGTHS)
+        fix_completions(trainer, RIGHT, LENGTHS)
         weights.append(trained_weights(trainer))
         trainer.model.load_state_dict(start)
     for other in weights[1:]:
@@ -246,24 +163,6 @@ def test_padding_does_not_change_the_loss(make_trainer: Callable[..., R1ZeroTrai
     torch.testing.assert_close(losses[0], losses[1])
     for one, other in zip(*gradients, strict=True):
         torch.testing.assert_close(one, other, atol=1e-6, rtol=1e-4)
-
-
-def test_rows_of_one_prompt_go_together_where_that_is_cheaper() -> None:
-    """Two prompts of 6 tokens: a prompt a micro-batch runs 2 x (5 + 2 x 2) = 18 positions, by length 2 x 8 + 2 x 7."""
-    prompts = torch.tensor([[1] * 6, [2] * 6, [1] * 6, [2] * 6])
-    mask = torch.tensor([[1, 0], [1, 0], [1, 1], [1, 1]])
-    batch = {
-        "prompt_ids": prompts,
-        "prompt_mask": torch.ones_like(prompts),
-        "completion_ids": mask,
-        "completion_mask": mask,
-        "advantages": torch.tensor([1.0, 2.0, 3.0, 4.0]),
-    }
-    halves = [{key: value[i * 2 : i * 2 + 2] for key, value in batch.items()} for i in range(2)]
-    apart = regrouped(halves, window=2)
-    assert [part["advantages"].tolist() for part in apart] == [[3.0, 4.0], [1.0, 2.0]]
-    together = regrouped(halves, window=2, share_prompts=True)
-    assert [part["advantages"].tolist() for part in together] == [[3.0, 1.0], [4.0, 2.0]]
 
 
 @pytest.mark.parametrize(("attention", "dtype"), [("sdpa", torch.float64), ("eager", torch.float32)])
@@ -301,56 +200,3 @@ def test_prompts_are_not_shared_where_it_cannot_work(make_trainer: Callable[...,
     assert not trainer.can_share_prompts(trainer.model)
     trainer.model.eval()  # as the reference model is
     assert trainer.can_share_prompts(trainer.model)
-
-
-def test_regrouped_drops_rows_of_advantage_zero_and_counts_them() -> None:
-    mask = torch.ones(8, 3, dtype=torch.long)
-    batch = {
-        "prompt_ids": mask,
-        "prompt_mask": mask,
-        "completion_ids": mask,
-        "completion_mask": mask,
-        "advantages": torch.tensor([0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.5, 0.0]),
-    }
-    halves = [{key: value[i * 4 : i * 4 + 4] for key, value in batch.items()} for i in range(2)]
-    assert rows_that_move(halves, window=2) == [3]
-    kept = regrouped(halves, window=2, num_rows=[3])
-    assert sorted(torch.cat([part["advantages"] for part in kept]).tolist()) == [-1.0, 0.5, 1.0]
-    assert [part["row_share"] for part in kept] == [2 / 4, 1 / 4]
-    assert [part["token_share"] for part in kept] == [6 / 12, 3 / 12]
-    nothing = [part | {"advantages": torch.zeros(4)} for part in halves]
-    assert rows_that_move(nothing, window=2) == [2]
-    assert [len(part["advantages"]) for part in regrouped(nothing, 2, num_rows=[2])] == [1, 1]
-    as_many_as_another_rank = regrouped(nothing, 2, num_rows=[5])
-    assert [len(part["advantages"]) for part in as_many_as_another_rank] == [3, 2]
-
-
-@pytest.mark.parametrize("share_prompts", [False, True])
-def test_regrouped_keeps_every_row_whole(share_prompts: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    lengths = torch.randint(1, 9, (12,), generator=generator)
-    mask = (torch.arange(9) < lengths[:, None]).long()
-    ids = torch.arange(12)[:, None] * 100 + torch.arange(9)
-    whole = {
-        "prompt_ids": torch.arange(12)[:, None].expand(-1, 4).contiguous(),
-        "prompt_mask": torch.tensor([0, 1, 1, 1]).expand(12, -1).contiguous(),
-        "completion_ids": ids * mask,
-        "completion_mask": mask,
-        "advantages": torch.arange(12.0),
-        "num_items_in_batch": mask.sum(),
-    }
-    batches = [
-        {key: value[i * 3 : i * 3 + 3] if value.dim() else value for key, value in whole.items()} for i in range(4)
-    ]
-    micro_batches = regrouped(batches, window=2, share_prompts=share_prompts)
-    assert [len(batch["advantages"]) for batch in micro_batches] == [3, 3, 3, 3]
-    for half in (0, 1):  # rows stay within their optimizer step
-        rows = torch.cat([batch["advantages"] for batch in micro_batches[2 * half : 2 * half + 2]])
-        assert sorted(rows.tolist()) == list(range(6 * half, 6 * half + 6))
-    for batch in micro_batches:
-        assert batch["prompt_ids"].size(1) == 3
-        assert batch["completion_ids"].size(1) == batch["completion_mask"].sum(1).max()
-        for row, index in enumerate(batch["advantages"].int().tolist()):
-            length = lengths[index]
-            assert batch["completion_ids"][row, :length].tolist() == ids[index, :length].tolist()
-            assert batch["prompt_ids"][row, 0] == index

@@ -1,4 +1,4 @@
-"""The most bytes that each rank holds, by part: ``held.py FOLDER STAGE...``, one process a rank."""
+"""The most bytes that each rank holds, by part: ``bytes_per_rank.py FOLDER STAGE...``, one process a rank."""
 
 import json
 import os
