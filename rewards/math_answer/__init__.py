@@ -1,9 +1,9 @@
 r"""Judges the final answer of a mathematical problem: ``grade(gold, response) -> Verdict``.
 
 README.md of `rewards` says what is accepted and what is not. The order of the work, one module each: `extract` (where
-the answer stands), `normal` (Unicode), `numbers` (exact numbers), `tokens`, `nodes` and `syntax` (our own parser),
-`compare` with `reals` (structure), `scalars` with `evaluate` and `probe` (values), `symbolic` (sympy, in a killable
-worker), `grade` (all of it).
+the answer stands), `normal` (Unicode), `numbers` (exact numbers), `tokens`, `nodes` and `syntax` (our own parser, with
+`cursor`, `numerals`, `quantities`, `expressions` and `commands`), `compare` with `forms`, `compare_*` and `reals`
+(structure), `scalars` with `evaluate` and `probe` (values), `symbolic` (sympy, in a killable worker), `grade` (all of it).
 
 No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 """
