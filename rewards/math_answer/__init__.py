@@ -1,9 +1,13 @@
 r"""Judges the final answer of a mathematical problem: ``grade(gold, response) -> Verdict``.
 
-README.md of `rewards` says what is accepted and what is not. The order of the work, one module each: `extract` (where
-the answer stands), `normal` (Unicode), `numbers` (exact numbers), `tokens`, `nodes` and `syntax` (our own parser, with
-`cursor`, `numerals`, `quantities`, `expressions` and `commands`), `compare` with `forms`, `compare_*` and `reals`
-(structure), `scalars` with `evaluate` and `probe` (values), `symbolic` (sympy, in a killable worker), `grade` (all of it).
+README.md of `rewards` says what is accepted and what is not. The modules in the order of the work:
+
+- `extract` finds the answer in the response, `normal` spells its Unicode in one way, `numbers` reads a plain number.
+- `tokens` and `syntax` make a tree of anything else; `syntax` stands on `cursor`, `numerals`, `quantities`, `units`,
+  `expressions` and `commands`, and `nodes` defines the tree.
+- `compare` compares two trees, part by part: `forms`, `compare_scalars`, `compare_relations`, `compare_lists`, `reals`.
+- `scalars` compares two values: `evaluate` (exact), `probe` (at points), `symbolic` (sympy, in a killable worker).
+- `grade` does all of this for one response; `ballot` gives equal answers equal names; `policy` holds the choices.
 
 No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 """

@@ -8,9 +8,9 @@ a set, an interval) is compared part by part. Units and names in front of a valu
 from contextlib import suppress
 from functools import lru_cache
 
-from rewards.math_answer.compare import is_name, plus_minus, split_unit
 from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, symbols
 from rewards.math_answer.extract import extract
+from rewards.math_answer.forms import is_name, plus_minus, split_unit
 from rewards.math_answer.grade import read
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError

@@ -11,13 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
-from rewards.math_answer.compare import Comparison, accepted
+from rewards.math_answer.compare import Comparison
 from rewards.math_answer.evaluate import NoValueError
 from rewards.math_answer.extract import MAX_ANSWER_CHARS, boxed, clean, extract
 from rewards.math_answer.nodes import Node, NotMathError
 from rewards.math_answer.normal import normalise
 from rewards.math_answer.numbers import TooBigError, exact_number
-from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, verdict
+from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, accepted, verdict
 from rewards.math_answer.symbolic import WORKERS
 from rewards.math_answer.syntax import parse
 from rewards.math_answer.tokens import Token, spelled, tokenise

@@ -49,6 +49,7 @@ GREEK = frozenset(
 )
 GREEK_WORDS = frozenset(name[1:] for name in GREEK) | {"pi"}
 RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in"))
+FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}  # the relation with its sides exchanged
 DECORATIONS = frozenset((r"\overline", r"\vec", r"\hat", r"\tilde", r"\widehat", r"\overrightarrow", r"\underline"))
 CALLABLE = frozenset("fgFG")
 CURRENCY = {r"\$": "$", r"\euro": "euro", r"\pounds": "pound", r"\yen": "yen", r"\cents": "cent"}

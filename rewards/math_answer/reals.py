@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, symbols
-from rewards.math_answer.nodes import Node
+from rewards.math_answer.nodes import FLIPPED, Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.probe import in_double
 
@@ -32,7 +32,6 @@ class Piece(NamedTuple):
 
 
 _WHOLE = Piece(float("-inf"), float("inf"), False, False, Node("neg", (INFINITY,)), INFINITY)
-_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
 def looks_like_set(node: Node) -> bool:
@@ -138,7 +137,7 @@ def _condition(node: Node, variable: Node | None) -> list[Piece]:
     found = [_WHOLE]
     for index, sign in enumerate(signs):
         if index + 1 == at:  # bound (sign) x
-            found = _intersection(found, _bounded(_FLIPPED.get(sign, sign), sides[index]))
+            found = _intersection(found, _bounded(FLIPPED.get(sign, sign), sides[index]))
         elif index == at:
             found = _intersection(found, _bounded(sign, sides[index + 1]))
         else:
