@@ -73,7 +73,7 @@ class Relations(Scalars):
 
         Args:
             gold, pred: Both are relations.
-            solved: The gold is ``name = value`` and the answer is not, so the work is only done with two unknowns or more.
+            solved: The gold is ``name = value`` and the answer is not: with one unknown, work was left undone.
         """
         (gold_sides, gold_signs), (pred_sides, pred_signs) = upward(gold), upward(pred)
         if gold_signs != pred_signs or len(gold_sides) != len(pred_sides):
