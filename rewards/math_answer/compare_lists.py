@@ -1,4 +1,4 @@
-r"""Comparing answers of several items: ``1, 2`` with ``\{2, 1\}``, ``\pm 2`` with ``2, -2``, ``x=5, y=3`` with (5, 3)."""
+r"""Compares answers of several items: ``1, 2`` with ``\{2, 1\}``, ``\pm 2`` with ``2, -2``, ``x=5, y=3`` with (5,3)."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Comparing equations and inequalities: ``x = 5`` with 5, ``y = 2x + 1`` with ``2x - y + 1 = 0``, a < b with b > a."""
+"""Compares equations and inequalities: ``x = 5`` with 5, ``y = 2x + 1`` with ``2x - y + 1 = 0``, a < b with b > a."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Comparing single values, and what all comparisons share: the policy, the time left for sympy, and pair by pair.
+"""Compares single values; and what all comparisons share: the policy, the time left for sympy, and pair by pair.
 
 The first of four classes, each of which compares one more kind of answer: `Scalars` here, then `compare_relations`,
 `compare_lists` and `compare`.

@@ -30,8 +30,7 @@ def canonical(node: Node) -> str:
     parts = [canonical(arg) for arg in node.args]
     if node.op in ("add", "mul", "set"):
         parts.sort()
-    value = "frac" if node.value == "frac" else node.value
-    return f"{node.op}[{'' if value == 'frac' else value}]({','.join(parts)})"
+    return f"{node.op}[{'' if node.value == 'frac' else node.value}]({','.join(parts)})"
 
 
 def symbols(node: Node) -> frozenset[str]:
@@ -99,19 +98,9 @@ def exact(node: Node) -> Fraction:
             raise NoValueError
         return _power(exact(args[0]), 1 / index)
     if op == "fact":
-        value = exact(args[0])
-        if value.denominator != 1 or value < 0:
-            raise NotExactError
-        if value > MAX_FACTORIAL:
-            raise TooBigError
-        return Fraction(math.factorial(int(value)))
+        return Fraction(math.factorial(_countable(exact(args[0]))))
     if op == "binom":
-        top, bottom = exact(args[0]), exact(args[1])
-        if top.denominator != 1 or bottom.denominator != 1 or top < 0:
-            raise NotExactError
-        if top > MAX_FACTORIAL:
-            raise TooBigError
-        return Fraction(math.comb(int(top), int(bottom))) if bottom >= 0 else Fraction(0)
+        return _binomial(exact(args[0]), exact(args[1]))
     if op == "fn" and node.value in ("floor", "ceil"):
         value = exact(args[0])
         return Fraction(math.floor(value) if node.value == "floor" else math.ceil(value))
@@ -122,6 +111,22 @@ def _small(value: Fraction) -> Fraction:
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
         raise TooBigError
     return value
+
+
+def _countable(value: Fraction) -> int:
+    """A whole number from 0 up, small enough for its factorial to be computed."""
+    if value.denominator != 1 or value < 0:
+        raise NotExactError
+    if value > MAX_FACTORIAL:
+        raise TooBigError
+    return int(value)
+
+
+def _binomial(top: Fraction, bottom: Fraction) -> Fraction:
+    if bottom.denominator != 1:
+        raise NotExactError
+    count = _countable(top)
+    return Fraction(math.comb(count, int(bottom))) if bottom >= 0 else Fraction(0)
 
 
 def _power(base: Fraction, power: Fraction) -> Fraction:
