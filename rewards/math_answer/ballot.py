@@ -13,7 +13,7 @@ from rewards.math_answer.extract import extract
 from rewards.math_answer.forms import is_name, plus_minus, split_unit
 from rewards.math_answer.grade import read
 from rewards.math_answer.nodes import Node
-from rewards.math_answer.numbers import TooBigError
+from rewards.math_answer.numbers import TooBigError, written
 from rewards.math_answer.policy import DEFAULT, Policy
 from rewards.math_answer.probe import in_double, point
 from rewards.math_answer.reals import NoSetError, Piece, looks_like_set, pieces
@@ -78,7 +78,7 @@ def canonical_piece(piece: Piece) -> str:
 def canonical_value(node: Node) -> str:
     """The exact value of a rational; otherwise the symbols, and the value at two points to ``DIGITS`` digits."""
     try:
-        return str(exact(node))
+        return written(exact(node))
     except (NotExactError, NoValueError):
         pass
     names = symbols(node)

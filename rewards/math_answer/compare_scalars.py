@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 
 from rewards.math_answer import symbolic
-from rewards.math_answer.evaluate import NoValueError, exact, symbols
+from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, symbols
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.policy import Policy, Reason, accepted, combined
@@ -67,6 +67,6 @@ class Scalars:
             if exact(gold).denominator == 1:
                 return False
             (left, right), _ = in_double({}, (gold, pred))
-        except (NoValueError, TooBigError, ArithmeticError):
+        except (NotExactError, NoValueError, TooBigError, ArithmeticError):
             return False
         return abs(left - right) <= self.policy.relative_tolerance * abs(left)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from rewards.math_answer.nodes import Node
-from rewards.math_answer.numbers import TooBigError
+from rewards.math_answer.numbers import TooBigError, written
 
 MAX_BITS = 100_000
 MAX_FACTORIAL = 5_000
@@ -30,7 +30,8 @@ def canonical(node: Node) -> str:
     parts = [canonical(arg) for arg in node.args]
     if node.op in ("add", "mul", "set"):
         parts.sort()
-    return f"{node.op}[{'' if node.value == 'frac' else node.value}]({','.join(parts)})"
+    value = written(node.value) if isinstance(node.value, Fraction) else node.value
+    return f"{node.op}[{'' if value == 'frac' else value}]({','.join(parts)})"
 
 
 def symbols(node: Node) -> frozenset[str]:

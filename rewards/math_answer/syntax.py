@@ -5,9 +5,11 @@ LaTeX commands) and the one here. A tree says what is written, not what it is wo
 Text that is not mathematics raises `NotMathError`. Nesting is capped, so the recursion is bounded.
 """
 
+from fractions import Fraction
+
 from rewards.math_answer.commands import Commands
 from rewards.math_answer.nodes import MATRICES, RELATIONS, TRANSPARENT, Node, NotMathError, is_prose
-from rewards.math_answer.numbers import TooBigError
+from rewards.math_answer.numbers import TooBigError, written
 from rewards.math_answer.numerals import in_base
 from rewards.math_answer.tokens import Token
 
@@ -131,9 +133,10 @@ class _Parser(Commands):
         if closing not in (")", "]"):
             raise NotMathError("a bracket that is not closed")
         if len(items) == 1 and (opening, closing) == ("(", ")"):
-            value = items[0]
-            based = value.op == "num" and self.peek().text == "_"
-            return in_base(self, str(value.value)) if based else value
+            inner = items[0].value
+            if isinstance(inner, Fraction) and self.peek().text == "_":
+                return in_base(self, written(inner))
+            return items[0]
         if len(items) == 1 and items[0].op == "matrix":
             return items[0]
         return Node("bracket", tuple(items), opening + closing)
