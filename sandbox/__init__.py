@@ -5,6 +5,5 @@ Standard library only; imports nothing of the trainer.
 
 from sandbox.local import Sandbox
 from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
-from sandbox.worker import Program
 
-__all__ = ["Confinement", "Program", "Result", "Sandbox", "SandboxUnavailableError", "Status"]
+__all__ = ["Confinement", "Result", "Sandbox", "SandboxUnavailableError", "Status"]

@@ -1,6 +1,5 @@
-"""`Sandbox`: a pool of workers on this machine, for threads and for asyncio."""
+"""`Sandbox`: a pool of workers on this machine, for callers in many threads."""
 
-import asyncio
 import logging
 import math
 import os
@@ -8,8 +7,7 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox import codec, selftest
@@ -61,19 +59,17 @@ class Sandbox:
                 f"sandbox: {sys.platform} has neither seccomp nor Landlock. Train in a Linux container or virtual "
                 "machine, or point the HTTP backend (sandbox.fusion) at a server that runs programs for you."
             )
-        self.num_workers = workers or len(os.sched_getaffinity(0))
         self.limits = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
         self.python, self.directory = python or interpreter(), directory
         self.owner = os.getpid()
         self.lock = threading.Lock()
         self.closed = False
-        self.executor: ThreadPoolExecutor | None = None
         first = self._start_highest(requested_level(level), min_level)
         self.level, self.confinement = first.level, self._describe(first)
         # A program at a time each. By whether everything is loaded, the workers that it has started so far.
         self.idle: queue.LifoQueue[dict[bool, Worker]] = queue.LifoQueue()
         self.alive: set[Worker] = {first}
-        for _ in range(self.num_workers - 1):
+        for _ in range((workers or len(os.sched_getaffinity(0))) - 1):
             self.idle.put({})
         self.idle.put({True: first})
         try:
@@ -142,19 +138,6 @@ class Sandbox:
         result, data = self._run(self._program(code, "", request, timeout_s, memory_mb, None))
         return result, codec.read_answer(data)
 
-    def run_many(self, programs: Iterable[Program]) -> list[Result]:
-        """One result for each program, in order, all workers busy."""
-        return [result for result, _ in self.map(self._run, programs)]
-
-    def map(self, function: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
-        """``function`` of each item, on as many threads as there are workers."""
-        return list(self._threads().map(function, items))
-
-    async def arun(self, code: str, stdin: str = "", **limits: Any) -> Result:
-        """`run` for asyncio."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads(), lambda: self.run(code, stdin, **limits))
-
     def _program(
         self,
         code: str,
@@ -170,12 +153,6 @@ class Sandbox:
             if not 0 < value < math.inf:
                 raise ValueError(f"{key} = {value}: a limit must be a number above 0.")
         return Program(code, stdin, request=request, **limits)
-
-    def _threads(self) -> ThreadPoolExecutor:
-        with self.lock:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(self.num_workers, thread_name_prefix="sandbox")
-            return self.executor
 
     def _run(self, program: Program) -> tuple[Result, bytes]:
         if self.closed:
@@ -230,8 +207,6 @@ class Sandbox:
     def close(self) -> None:
         """End all workers. Programs that run are killed."""
         self.closed = True
-        if self.executor is not None:
-            self.executor.shutdown(wait=False, cancel_futures=True)
         for worker in list(self.alive):
             worker.close()
         self.alive.clear()
