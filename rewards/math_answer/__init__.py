@@ -13,7 +13,7 @@ No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 """
 
 from rewards.math_answer.ballot import canonical_answer
-from rewards.math_answer.grade import check_gold, grade, grade_many
+from rewards.math_answer.grade import check_gold, grade
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason
 from rewards.math_answer.symbolic import warm_up
 
@@ -25,6 +25,5 @@ __all__ = [
     "canonical_answer",
     "check_gold",
     "grade",
-    "grade_many",
     "warm_up",
 ]

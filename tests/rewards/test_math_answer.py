@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from rewards import Outcome
-from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, grade_many, symbolic
+from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, symbolic
 from rewards.math_answer.extract import extract
 from rewards.math_answer.numbers import exact_number
 from rewards.math_answer.policy import SOURCES
@@ -65,11 +65,6 @@ def test_a_slow_proof_ends_at_its_deadline_and_is_no_crash(monkeypatch: pytest.M
     verdict = grade(r"\lfloor y\rfloor+1", r"\boxed{\lfloor y+1\rfloor}", Policy(deadline_s=0.5))
     assert (verdict.reason, verdict.outcome, verdict.score) == (Reason.TIMEOUT, Outcome.TIMEOUT, 0.0)
     slow.close()
-
-
-def test_grade_many_keeps_order_and_agrees_with_grade() -> None:
-    pairs = [("5", r"\boxed{5}"), ("5", r"\boxed{6}"), ("5", "so 5: \\boxed{5}"), (r"\lfloor x\rfloor", r"\boxed{x}")]
-    assert grade_many(pairs, deadline_s=2.0) == [grade(*pair, Policy(deadline_s=2.0)) for pair in pairs]
 
 
 @pytest.mark.parametrize(
