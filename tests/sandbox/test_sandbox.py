@@ -81,8 +81,8 @@ def test_status(sandbox: Sandbox, code: str, status: Status, why: str) -> None:
     else:
         assert result.status == status, (why, result)
     assert len(result.stdout) <= 1 << 20
-    assert result.level == sandbox.level
-    assert "seccomp" in result.layers
+    assert result.confinement.level == sandbox.level
+    assert "seccomp" in result.confinement.layers
 
 
 def test_what_ordinary_programs_need(sandbox: Sandbox) -> None:
