@@ -1,4 +1,4 @@
-"""Runs Python programs that nobody has read. README.md is the threat model.
+"""Runs Python programs that nobody has read. README.md says against which attacks, and against which not.
 
 Standard library only; imports nothing of the trainer.
 """

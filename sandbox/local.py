@@ -66,7 +66,8 @@ class Sandbox:
         self.closed = False
         first = self._start_highest(requested_level(level), min_level)
         self.level, self.confinement = first.level, self._describe(first)
-        # A program at a time each. By whether everything is loaded, the workers that it has started so far.
+        # One place for each program that may run at a time. A place holds up to two workers, by whether everything is
+        # loaded in them; they are started when they are first needed.
         self.idle: queue.LifoQueue[dict[bool, Worker]] = queue.LifoQueue()
         self.alive: set[Worker] = {first}
         for _ in range((workers or len(os.sched_getaffinity(0))) - 1):
@@ -74,7 +75,7 @@ class Sandbox:
         self.idle.put({True: first})
         try:
             selftest.check(self)
-        except BaseException:  # Ctrl-C too: nobody else could end the workers
+        except BaseException:  # Ctrl-C too: no one else knows of the workers
             self.close()
             raise
 
@@ -103,6 +104,7 @@ class Sandbox:
         )
 
     def _describe(self, worker: Worker) -> Confinement:
+        """The confinement of a worker, with the reasons why there is no higher level."""
         held = worker.confinement
         return Confinement(held.level, held.layers, (*self.unavailable, *held.missing))
 
@@ -147,6 +149,7 @@ class Sandbox:
         memory_mb: int | None,
         output_mb: int | None,
     ) -> Program:
+        """The program with its limits; this sandbox's own where none is given."""
         given = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
         limits: dict[str, Any] = {key: self.limits[key] if value is None else value for key, value in given.items()}
         for key, value in limits.items():
@@ -155,6 +158,7 @@ class Sandbox:
         return Program(code, stdin, request=request, **limits)
 
     def _run(self, program: Program) -> tuple[Result, bytes]:
+        """The result and what a call left to be read by `codec`, from the first place that is free."""
         if self.closed:
             raise RuntimeError("this Sandbox is closed")
         if os.getpid() != self.owner:
@@ -178,7 +182,7 @@ class Sandbox:
         return result, answer
 
     def _healthy(self, workers: dict[bool, Worker], everything: bool) -> Worker:
-        """The one of these workers, or a fresh one in the place of one that died or has served long enough."""
+        """The worker of this place, with everything loaded or not; a fresh one if it died or has run MAX_PROGRAMS."""
         worker = workers.get(everything)
         if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
             return worker
@@ -193,6 +197,7 @@ class Sandbox:
         return fresh
 
     def _retire(self, worker: Worker | None) -> None:
+        """Kill a worker and forget it."""
         if worker is not None:
             with self.lock:
                 self.alive.discard(worker)

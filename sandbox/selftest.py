@@ -1,6 +1,6 @@
-"""Proof that the sandbox holds on this machine: programs that try to get out, run inside before anything else is.
+"""Tests the sandbox on this machine before its first use: runs programs in it that try to get out.
 
-A layer that was applied is not a layer that works: kernels, containers and security modules differ.
+That the kernel accepted a restriction does not show that it works: kernels, containers and security modules differ.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 """The worker: a process with the modules loaded that programs import, which forks once for each program.
 
-It is exec'ed with a clean environment and one socket, so nothing of the trainer's is in its memory, and it never reads
-a program's text, input or expected output: those are descriptors that it hands on. When the socket closes, because the
-trainer closed it or died, it kills what runs, removes its scratch directory and ends.
+It is started by exec with a clean environment and one socket, so nothing of the trainer's is in its memory. It never
+reads a program's text or input, which are descriptors that it passes on, and never gets an expected output. When the
+socket closes, because the trainer closed it or died, it kills what runs, removes its scratch directory and ends.
 """
 
 import contextlib

@@ -1,8 +1,8 @@
 r"""The canonical form of an answer: equal answers have equal forms, so that they can be counted.
 
 Forms are compared as text, so nothing is proved here: values are exact where they are rational and otherwise compared
-to 9 digits at two fixed points. What only sympy can show to be equal has the same digits; what is a structure (a list,
-a set, an interval) is compared part by part. Units and names in front of a value are left out, as the judge does.
+to 9 digits at two fixed points; values that only sympy can show to be equal agree there too. What is a structure (a
+list, a set, an interval) is compared part by part. Units and names in front of a value are left out, as the judge does.
 """
 
 from contextlib import suppress

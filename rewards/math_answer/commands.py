@@ -1,6 +1,6 @@
-r"""Words and LaTeX commands: symbols, constants, functions, roots, fractions, and operators that are left undone.
+r"""Words and LaTeX commands: symbols, constants, functions, roots, fractions, and operators that are not evaluated.
 
-``\sum``, ``\int``, ``\max`` and the like are kept with their arguments as one node: work that was not done.
+``\sum``, ``\int``, ``\max`` and the like become one node with their arguments, as the answer leaves the work undone.
 """
 
 from fractions import Fraction
@@ -190,7 +190,7 @@ class Commands(Expressions):
         return Node("neg", (value,)) if negative else value
 
     def big(self, name: str) -> Node:
-        """An operator that leaves its work to the reader, with its limits and the term behind it."""
+        """An operator such as ``\\sum``, with its limits and the term behind it."""
         self.enter()
         args: list[Node] = []
         while self.peek().text in ("^", "_"):

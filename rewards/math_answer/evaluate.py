@@ -52,7 +52,7 @@ def holds(node: Node, *ops: str) -> bool:
 
 
 def undone(node: Node) -> frozenset[str]:
-    """The names of the operators that leave work to the reader."""
+    """The names of the operators, such as ``sum``, whose work was not done."""
     found = frozenset((str(node.value),)) if node.op == "big" else frozenset()
     for arg in node.args:
         found |= undone(arg)
@@ -109,6 +109,7 @@ def exact(node: Node) -> Fraction:
 
 
 def _small(value: Fraction) -> Fraction:
+    """The value, which must not need more than MAX_BITS."""
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
         raise TooBigError
     return value
@@ -146,7 +147,7 @@ def _power(base: Fraction, power: Fraction) -> Fraction:
 
 
 def _root(base: Fraction, power: Fraction) -> Fraction:
-    """A power with a fraction as exponent, when it comes out even."""
+    """A power with a fraction as exponent, when the result is rational."""
     index = power.denominator
     if index > 64 or base.numerator.bit_length() + base.denominator.bit_length() > 4096:
         raise NotExactError
@@ -159,6 +160,7 @@ def _root(base: Fraction, power: Fraction) -> Fraction:
 
 
 def _whole_root(value: int, index: int) -> int | None:
+    """The whole number whose power it is, found by bisection; None when there is none."""
     low, high = 0, 1 << (value.bit_length() // index + 1)
     while low < high:
         middle = (low + high + 1) // 2

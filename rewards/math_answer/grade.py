@@ -1,8 +1,8 @@
 """The judge: extraction, then the cheapest step that can decide.
 
 Text, exact numbers, structure, values at points: these run in the caller, without signals, threads or unbounded loops.
-What they leave goes to sympy in a worker process with a deadline. Results are cached by gold, answer and policy,
-failures included, so that one bomb in a group of completions costs once.
+What they cannot decide goes to sympy in a worker process with a deadline. Results are cached by gold, answer and
+policy, timeouts included: an expensive answer that several completions of a group give costs its time once.
 """
 
 import dataclasses

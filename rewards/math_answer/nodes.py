@@ -37,7 +37,7 @@ FUNCTIONS = {
     "lg": "lg",
 }
 INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-# They leave the work to the reader; kept in the tree, never evaluated.
+# Operators for work that the answer did not do. They are kept in the tree and never evaluated.
 BIG = frozenset("sum prod int iint oint lim max min gcd lcm sup inf limsup liminf mod bmod det dim deg".split())
 BIG_WORDS = frozenset("max min gcd lcm mod sum len abs det".split())
 CONSTANTS = {"pi": "pi", r"\pi": "pi", "e": "e", "i": "i", r"\infty": "inf", r"\imath": "i", "infty": "inf"}

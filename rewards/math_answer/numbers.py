@@ -72,7 +72,7 @@ def _fraction(found: re.Match[str]) -> Fraction | None:
         return None
     if found["mixed"] is None:
         return Fraction(top, bottom)
-    # An improper fraction after a number is a product, and the parser's business.
+    # An improper fraction after a number is a product, which the parser reads.
     return int(found["mixed"]) + Fraction(top, bottom) if 0 <= top < bottom else None
 
 

@@ -62,7 +62,7 @@ class Reason(enum.Enum):
     DIFFERS = "differs"
     SHAPE = "shape"  # a list against a number, a text against an expression
     UNIT = "unit"
-    UNEVALUATED = "unevaluated"  # the work is left to the reader
+    UNEVALUATED = "unevaluated"  # a sum, a product or an equation that is written down and not worked out
     NO_ANSWER = "no_answer"
     TOO_BIG = "too_big"
     TIMEOUT = "timeout"
