@@ -4,7 +4,8 @@ In place of the function under test stands a table of its results. For a call th
 `Anything`, a value that agrees with everything, so that the rest of a test goes on to name the calls it will make; a
 pass in which that happened is never a verdict.
 
-A test that runs a string of the program's (`eval(candidate(x))`) hands it this process: no such test belongs in a set.
+A test must not evaluate text that the program returns (`eval(candidate(x))`): that would run the program in this
+process, where it could make every test pass.
 """
 
 CHECK_PROGRAM = '''

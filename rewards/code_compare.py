@@ -1,4 +1,4 @@
-"""Whether a program's output or value is the expected one. Hostile text and values cost linear time and never raise."""
+"""Whether a program's output or value is the expected one: in linear time and without raising, whatever they are."""
 
 import math
 import re

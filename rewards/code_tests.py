@@ -1,4 +1,4 @@
-"""Judges programs by their tests, outside the process that runs them.
+"""Judges programs by their tests, outside the process that runs them: ``verdict(run_tests(...), score)``.
 
 Three kinds of test: a script's output for an input, a function's value for arguments, and assert statements (the form
 of HumanEval and MBPP). Expected values never enter a process that runs model code or an ancestor of one. Results come
@@ -6,22 +6,32 @@ back as plain data; exit codes, markers in the output and exceptions' texts are 
 
 It does not look at arguments that a function changes in place, and one call's state is not the next one's: each call
 of the function under test, like each input of a script, gets a process of its own.
+
+`code_spec` says what tests are, `code_report` what comes of them; their names can be imported from here.
 """
 
-import enum
-import json
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from rewards.code_checks import CHECK_PROGRAM
 from rewards.code_compare import same_output, same_value
-from rewards.verdict import Outcome, Verdict
+from rewards.code_report import JudgeUnavailableError, Ledger, Score, TestReport, verdict
+from rewards.code_spec import CodeTests, Kind
 from sandbox import Result, Status
 from sandbox.codec import encode
 
-Score = Literal["all", "fraction"]
+__all__ = [
+    "CodeTests",
+    "JudgeUnavailableError",
+    "Kind",
+    "Ledger",
+    "Runner",
+    "Score",
+    "TestReport",
+    "run_tests",
+    "verdict",
+]
 
 # Infrastructure errors are retried on another worker this often before a completion is given up as ungradeable.
 MAX_RETRIES = 2
@@ -34,6 +44,9 @@ CHECK_MEMORY_MB = 1024
 # All calls that one check makes together have as long, and their values this much room: half of what the codec carries.
 CALLS_TIMEOUT_S = 30.0
 MAX_VALUE_BYTES = 16 << 20
+
+# What came of a call: ("value", v), ("raised", name of a builtin exception), or None when it gave no readable answer.
+Answer = tuple[str, Any] | None
 
 
 class Runner(Protocol):
@@ -53,173 +66,8 @@ class Runner(Protocol):
         *,
         timeout_s: float | None = None,
         memory_mb: int | None = None,
-    ) -> tuple[Result, tuple[str, Any] | None]:
+    ) -> tuple[Result, Answer]:
         """Run a script and then one of its functions."""
-
-
-class Kind(enum.StrEnum):
-    """What a test compares."""
-
-    STDIN = "stdin"
-    FUNCTION = "function"
-    ASSERT = "assert"
-
-
-@dataclass(frozen=True)
-class CodeTests:
-    """The tests of one problem.
-
-    Attributes:
-        kind: Which.
-        tests: STDIN: {"stdin", "expected"} each. FUNCTION: {"args", "expected"} each. ASSERT: source text each, which
-            calls the function by its name or as ``candidate`` and raises when it is wrong.
-        entry: Name of the function under test.
-        tolerance: Numbers may differ by this much, absolutely or relatively; None compares text or values exactly.
-        setup: ASSERT: trusted source that the tests need, such as imports or the problem's own helper functions.
-    """
-
-    kind: Kind
-    tests: Sequence[Any]
-    entry: str = ""
-    tolerance: float | None = None
-    setup: str = ""
-
-    @classmethod
-    def parse(cls, given: str | Mapping[str, Any]) -> "CodeTests":
-        """From a mapping, or its JSON text, with the key ``type`` for the kind and the others as above.
-
-        Raises:
-            ValueError: Something is missing or of the wrong type.
-        """
-        try:
-            spec = json.loads(given) if isinstance(given, str) else given
-            if not isinstance(spec, Mapping):
-                raise ValueError(f"tests are a mapping, not {type(spec).__name__}")
-            found = cls(
-                Kind(spec["type"]),
-                spec["tests"],
-                spec.get("entry") or "",
-                spec.get("tolerance"),
-                spec.get("setup") or "",
-            )
-        except KeyError as error:
-            raise ValueError(f"tests have no {error}") from error
-        except RecursionError as error:
-            raise ValueError("tests are nested too deep") from error
-        fault = found.fault()
-        if fault is not None:
-            raise ValueError(fault)
-        return found
-
-    def fault(self) -> str | None:
-        """Why these cannot be tests, or None."""
-        if not isinstance(self.tests, Sequence) or isinstance(self.tests, str) or not self.tests:
-            return "tests are not a list of one or more"
-        keys = {Kind.STDIN: {"stdin", "expected"}, Kind.FUNCTION: {"args", "expected"}, Kind.ASSERT: None}[self.kind]
-        for number, test in enumerate(self.tests):
-            if keys is None:
-                if not isinstance(test, str):
-                    return f"test {number} is not source text"
-            elif not isinstance(test, Mapping) or not keys <= test.keys():
-                return f"test {number} lacks one of {', '.join(sorted(keys))}"
-            elif self.kind is Kind.STDIN and not (isinstance(test["stdin"], str) and isinstance(test["expected"], str)):
-                return f"test {number}: stdin and expected must be text"
-            elif self.kind is Kind.FUNCTION and not isinstance(test["args"], list):
-                return f"test {number}: args must be a list"
-        if self.kind is not Kind.STDIN and not self.entry.isidentifier():
-            return f"entry = {self.entry!r}: must name the function under test"
-        if self.tolerance is not None and not (type(self.tolerance) in (int, float) and 0 <= self.tolerance < math.inf):
-            return f"tolerance = {self.tolerance!r}: must be a number from 0 up"
-        return None
-
-
-@dataclass(frozen=True)
-class TestReport:
-    """How a program did.
-
-    Attributes:
-        status: ``accepted``, ``wrong_answer``, or the status of the run that went wrong.
-        passed, total: Tests.
-        detail: The first failure, for a person.
-    """
-
-    __test__ = False  # not a test case, whatever pytest makes of the name
-
-    status: str
-    passed: int
-    total: int
-    detail: str = ""
-
-
-@dataclass
-class Ledger:
-    """Counts what could not be judged, so that a broken sandbox stops a run instead of starving it.
-
-    Attributes:
-        max_share: Share of infrastructure errors, after retries, above which `check` raises.
-        judged, failed: Completions so far.
-    """
-
-    max_share: float = 0.01
-    judged: int = 0
-    failed: int = 0
-    last_error: str = field(default="", repr=False)
-
-    def record(self, report: TestReport) -> None:
-        """Count one report."""
-        self.judged += 1
-        if report.status == Status.INFRASTRUCTURE_ERROR:
-            self.failed += 1
-            self.last_error = report.detail
-
-    def check(self) -> None:
-        """Raise when too many failed. Two are forgiven: a single one in a first small batch is more than any share.
-
-        Raises:
-            JudgeUnavailableError: The share is above `max_share`.
-        """
-        if self.failed > max(2, self.max_share * self.judged):
-            raise JudgeUnavailableError(
-                f"{self.failed} of {self.judged} completions could not be judged because the sandbox failed, and more "
-                f"than {self.max_share:.0%} are not accepted (task.max_infrastructure_errors). Last error: "
-                f"{self.last_error}. `python -m sandbox.doctor` tests this machine."
-            )
-
-
-class JudgeUnavailableError(RuntimeError):
-    """The tools behind a judge are broken; going on would train on whatever still happens to work."""
-
-
-class _BrokenRunError(Exception):
-    """The run that raised this says nothing about the program."""
-
-
-def judge_code(
-    code: str,
-    tests: CodeTests,
-    sandbox: Runner,
-    score: Score = "all",
-    timeout_s: float | None = None,
-    memory_mb: int | None = None,
-) -> Verdict:
-    """The verdict on a program, see `run_tests` and `verdict`."""
-    return verdict(run_tests(code, tests, sandbox, timeout_s, memory_mb, stop_early=score == "all"), score)
-
-
-def verdict(report: TestReport, score: Score) -> Verdict:
-    """1.0 / CORRECT when all tests pass; else 0.0 or, with ``fraction``, the share that passed.
-
-    TIMEOUT for a run beyond its time, UNGRADEABLE for an infrastructure error or tests that do not run; else WRONG.
-    """
-    detail = f"{report.passed} of {report.total} tests" + (f"; {report.detail}" if report.detail else "")
-    match report.status:
-        case "accepted":
-            return Verdict(1.0, Outcome.CORRECT, detail)
-        case Status.INFRASTRUCTURE_ERROR | "broken_tests":
-            return Verdict(None, Outcome.UNGRADEABLE, f"{report.status}: {report.detail}")
-    share = report.passed / report.total if score == "fraction" else 0.0
-    outcome = Outcome.TIMEOUT if report.status == Status.TIMEOUT else Outcome.WRONG
-    return Verdict(share, outcome, f"{report.status}: {detail}")
 
 
 def run_tests(
@@ -235,13 +83,14 @@ def run_tests(
     A run that a limit ended also ends the judging, as the next would most likely take as long; the tests that were not
     run count as failed. With ``stop_early`` any failure ends it.
     """
+    program = _Program(code, sandbox, timeout_s, memory_mb)
     try:
         if tests.kind is Kind.ASSERT:
-            return _run_asserts(code, tests, sandbox, timeout_s, memory_mb)
+            return _run_asserts(program, tests)
         passed, first = 0, None
         for number, test in enumerate(tests.tests):
             run = _run_stdin if tests.kind is Kind.STDIN else _run_function
-            status, detail = run(code, test, tests, sandbox, timeout_s, memory_mb)
+            status, detail = run(program, test, tests)
             passed += status == "accepted"
             if status != "accepted" and first is None:
                 first = (status, f"test {number}: {detail}")
@@ -253,14 +102,40 @@ def run_tests(
     return TestReport(status, passed, len(tests.tests), detail)
 
 
-def _run_stdin(
-    code: str, test: Any, tests: CodeTests, sandbox: Runner, timeout_s: float | None, memory_mb: int | None
-) -> tuple[str, str]:
-    for _ in range(MAX_RETRIES + 1):
-        result = sandbox.run(code, test["stdin"], timeout_s=timeout_s, memory_mb=memory_mb)
-        if result.status is not Status.INFRASTRUCTURE_ERROR:
-            break
-    _refuse_broken(result)
+class _BrokenRunError(Exception):
+    """The sandbox failed, again and again, so nothing is known about the program."""
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A program with its sandbox and limits. Each run has a process of its own, retried while the sandbox fails."""
+
+    code: str
+    sandbox: Runner
+    timeout_s: float | None
+    memory_mb: int | None
+
+    def run(self, stdin: str) -> Result:
+        """The program as a script."""
+        for _ in range(MAX_RETRIES + 1):
+            result = self.sandbox.run(self.code, stdin, timeout_s=self.timeout_s, memory_mb=self.memory_mb)
+            if result.status is not Status.INFRASTRUCTURE_ERROR:
+                return result
+        raise _BrokenRunError(result.error)
+
+    def call(self, entry: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Result, Answer]:
+        """One call of one of its functions."""
+        limits: dict[str, Any] = {"timeout_s": self.timeout_s, "memory_mb": self.memory_mb}
+        for _ in range(MAX_RETRIES + 1):
+            result, answer = self.sandbox.call(self.code, entry, args, kwargs, **limits)
+            if result.status is not Status.INFRASTRUCTURE_ERROR:
+                return result, answer
+        raise _BrokenRunError(result.error)
+
+
+def _run_stdin(program: _Program, test: Any, tests: CodeTests) -> tuple[str, str]:
+    """(status, detail) of one test by input and output."""
+    result = program.run(test["stdin"])
     if result.status is not Status.OK:
         return result.status, _last_line(result)
     if same_output(result.stdout, test["expected"], tests.tolerance):
@@ -268,10 +143,9 @@ def _run_stdin(
     return "wrong_answer", f"printed {result.stdout[:100]!r}"
 
 
-def _run_function(
-    code: str, test: Any, tests: CodeTests, sandbox: Runner, timeout_s: float | None, memory_mb: int | None
-) -> tuple[str, str]:
-    result, answer = _call(code, tests.entry, test["args"], {}, sandbox, timeout_s, memory_mb)
+def _run_function(program: _Program, test: Any, tests: CodeTests) -> tuple[str, str]:
+    """(status, detail) of one test by arguments and value."""
+    result, answer = program.call(tests.entry, test["args"], {})
     if result.status is not Status.OK:
         return result.status, _last_line(result)
     if answer is None or answer[0] != "value":
@@ -281,60 +155,33 @@ def _run_function(
     return "wrong_answer", f"returned {_show(answer[1])}"
 
 
-def _call(
-    code: str,
-    entry: str,
-    args: Sequence[Any],
-    kwargs: Mapping[str, Any],
-    sandbox: Runner,
-    timeout_s: float | None,
-    memory_mb: int | None,
-) -> tuple[Result, tuple[str, Any] | None]:
-    """One call in a process of its own, retried while the sandbox itself fails."""
-    for _ in range(MAX_RETRIES + 1):
-        result, answer = sandbox.call(code, entry, args, kwargs, timeout_s=timeout_s, memory_mb=memory_mb)
-        if result.status is not Status.INFRASTRUCTURE_ERROR:
-            break
-    _refuse_broken(result)
-    return result, answer
-
-
-def _run_asserts(
-    code: str, tests: CodeTests, sandbox: Runner, timeout_s: float | None, memory_mb: int | None
-) -> TestReport:
+def _run_asserts(program: _Program, tests: CodeTests) -> TestReport:
     """The tests run in a sandbox that has no model code, with a table of results in place of the function.
 
     Each pass lists the calls that were not in the table; they are made in the model's sandbox, and the next pass knows
     their results. A pass without unknown calls is the verdict.
     """
     total = len(tests.tests)
+    checks = _Program(CHECK_PROGRAM, program.sandbox, CHECK_TIMEOUT_S, CHECK_MEMORY_MB)
     known: dict[str, tuple[str, Any]] = {}
     failure, spent_s, num_bytes = "", 0.0, 0
     for _ in range(MAX_PASSES):
-        arguments = [tests.setup, list(tests.tests), tests.entry, known]
-        result, answer = _call(CHECK_PROGRAM, "check", arguments, {}, sandbox, CHECK_TIMEOUT_S, CHECK_MEMORY_MB)
+        result, answer = checks.call("check", [tests.setup, list(tests.tests), tests.entry, known], {})
         if result.status is not Status.OK or answer is None or answer[0] != "value":
             broken = not known  # without any result of the program's, it is the tests that do not run
             detail = f"the tests ended with {result.status}: {_last_line(result)}"
             return TestReport("broken_tests" if broken else "wrong_answer", 0, total, detail)
         outcomes, wanted, impossible = answer[1]
-        fault = next((detail for outcome, detail in outcomes if outcome == "broken"), None)
-        if impossible:
-            fault = f"a test calls {impossible[0]}, and only plain data can be passed"
-        elif not wanted and not known:
-            fault = f"no test calls {tests.entry}: {outcomes[0][1] or 'they pass without'}"
-        elif len(known) + len(wanted) > MAX_CALLS:
-            fault = f"the tests make more than {MAX_CALLS} calls"
+        fault = _fault(tests, outcomes, len(known), len(wanted), impossible)
         if fault is not None:
             return TestReport("broken_tests", 0, total, fault)
         if not wanted:
             passed = sum(outcome == "pass" for outcome, _ in outcomes)
-            wrong = next(
-                (f"test {n}: {detail}" for n, (outcome, detail) in enumerate(outcomes) if outcome != "pass"), ""
-            )
-            return TestReport("accepted" if passed == total else "wrong_answer", passed, total, failure or wrong)
+            wrong = (f"test {n}: {detail}" for n, (outcome, detail) in enumerate(outcomes) if outcome != "pass")
+            status = "accepted" if passed == total else "wrong_answer"
+            return TestReport(status, passed, total, failure or next(wrong, ""))
         for args, kwargs in wanted:
-            result, made = _call(code, tests.entry, args, kwargs, sandbox, timeout_s, memory_mb)
+            result, made = program.call(tests.entry, args, kwargs)
             spent_s += result.wall_s
             num_bytes += len(encode(made))
             if result.status not in (Status.OK, Status.RUNTIME_ERROR):
@@ -348,18 +195,26 @@ def _run_asserts(
     return TestReport("broken_tests", 0, total, f"the tests' calls are not settled after {MAX_PASSES} passes")
 
 
-def _raised(made: tuple[str, Any] | None) -> tuple[str, Any]:
-    """How a call without a value enters the table: as its exception, or as a death that no test can catch."""
+def _fault(
+    tests: CodeTests, outcomes: list[list[str]], num_known: int, num_wanted: int, impossible: list[str]
+) -> str | None:
+    """Why one pass shows that the tests themselves cannot be run, or None."""
+    if impossible:
+        return f"a test calls {impossible[0]}, and only plain data can be passed"
+    if not num_wanted and not num_known:
+        return f"no test calls {tests.entry}: {outcomes[0][1] or 'they pass without'}"
+    if num_known + num_wanted > MAX_CALLS:
+        return f"the tests make more than {MAX_CALLS} calls"
+    return next((detail for outcome, detail in outcomes if outcome == "broken"), None)
+
+
+def _raised(made: Answer) -> tuple[str, Any]:
+    """How a call without a value enters the table: as its exception, or as an end that no test can catch."""
     return made if made is not None and made[0] == "raised" else ("died", None)
 
 
-def _refuse_broken(result: Result) -> None:
-    if result.status is Status.INFRASTRUCTURE_ERROR:
-        raise _BrokenRunError(result.error)
-
-
 def _last_line(result: Result) -> str:
-    """Of stderr, without what would control the terminal that it is printed on."""
+    """The last line of stderr, with control characters replaced, as it may be printed on a terminal."""
     line = result.stderr.rstrip().rpartition("\n")[2][:200]
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in line)
 

@@ -3,7 +3,7 @@
 Some of those evaluate the answer: ``eval``, or sympy's ``parse_expr``, which is ``eval`` too. So they run in worker
 processes with a deadline (`rewards.pool`); ``eval`` is replaced by a reader of literals; and for ``parse_expr`` an
 answer must be a formula: numbers, signs, brackets, one-letter names and known functions. Which data sets need it was
-found by reading version 0.1.25, which the extra pins. What the functions accept is the library's business: some pay
+found by reading version 0.1.25, which the extra pins. What the functions accept is up to the library: some give
 partial scores for form, and some are lenient.
 """
 

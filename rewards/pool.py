@@ -12,40 +12,22 @@ not a sandbox: the function must be trusted, its input need not be.
 """
 
 import contextlib
-import enum
-import importlib
 import json
 import os
-import resource
-import select
-import signal
 import socket
-import struct
 import subprocess
 import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rewards.pool_messages import HEADER, GoneError, LateError, Status, receive, send
+
 MAX_CALLS_PER_WORKER = 10_000  # then it is replaced: caches grow
-MAX_CPU_S = 3_600  # backstop; the caller's deadline comes long before
-MAX_REPLY_BYTES = 1 << 24
 HELPER_START_S = 30.0  # importing `preload` on a loaded machine; paid once, and not out of a call's deadline
-_HEADER = struct.Struct("!I")
-
-
-class Status(enum.Enum):
-    """How a call ended."""
-
-    OK = "ok"
-    ERROR = "error"  # the function raised; ``value`` says what
-    TIMEOUT = "timeout"  # the worker was killed at the deadline
-    CRASH = "crash"  # the worker died or ran out of memory
-    BUSY = "busy"  # no worker became free, or none could be started, before the deadline
 
 
 @dataclass(frozen=True)
@@ -54,14 +36,6 @@ class Result:
 
     status: Status
     value: Any = None
-
-
-class _GoneError(Exception):
-    """The other side has closed or said something that is no message."""
-
-
-class _LateError(Exception):
-    """The deadline has passed."""
 
 
 @dataclass
@@ -86,8 +60,13 @@ class Pool:
             raise ValueError(f"size = {size}: a pool needs at least one worker")
         self.target, self.preload, self.size, self.memory_mb = target, preload, size, memory_mb
         self._start_afresh()
-        forked = weakref.WeakMethod(self.close)
-        os.register_at_fork(after_in_child=lambda: (forked() or bool)())
+        close = weakref.WeakMethod(self.close)  # so that the hook, which stays for ever, does not keep the pool alive
+
+        def close_in_child() -> None:
+            if (close_pool := close()) is not None:
+                close_pool()
+
+        os.register_at_fork(after_in_child=close_in_child)
 
     def close(self) -> None:
         """Let go of the helper, which then ends and kills its workers; the next call starts afresh.
@@ -119,16 +98,16 @@ class Pool:
             self._ensure_helper()
             end = time.monotonic() + deadline_s
             worker = self._checkout(end)
-        except (_GoneError, _LateError, OSError):
+        except (GoneError, LateError, OSError):
             return Result(Status.BUSY)
         try:
-            _send(worker.channel, request, end)
-            status, reply = json.loads(_receive(worker.channel, end))
+            send(worker.channel, request, end)
+            status, reply = json.loads(receive(worker.channel, end))
             worker.calls += 1
-        except _LateError:
+        except LateError:
             self._discard(worker)
             return Result(Status.TIMEOUT)
-        except (_GoneError, OSError, ValueError):
+        except (GoneError, OSError, ValueError):
             self._discard(worker)
             return Result(Status.CRASH)
         except BaseException:
@@ -145,7 +124,7 @@ class Pool:
         with self._free:
             while not self._idle and self._started >= self.size:
                 if not self._free.wait(max(0.0, end - time.monotonic())) and time.monotonic() >= end:
-                    raise _LateError
+                    raise LateError
             if self._idle:
                 return self._idle.pop()
             self._started += 1
@@ -164,7 +143,7 @@ class Pool:
         worker.channel.close()
         with self._helper_lock, contextlib.suppress(OSError):
             if self._helper is not None:
-                self._helper.sendall(_HEADER.pack(worker.pid))
+                self._helper.sendall(HEADER.pack(worker.pid))
         self._lost_one()
 
     def _lost_one(self) -> None:
@@ -179,13 +158,13 @@ class Pool:
             ours, theirs = socket.socketpair()
             try:
                 with self._helper_lock:
-                    socket.send_fds(helper, [_HEADER.pack(0)], [theirs.fileno()])
+                    socket.send_fds(helper, [HEADER.pack(0)], [theirs.fileno()])
                 theirs.close()
-                return _Worker(ours, int(_receive(ours, end)))
-            except _LateError:
+                return _Worker(ours, int(receive(ours, end)))
+            except LateError:
                 ours.close()
                 raise
-            except (_GoneError, OSError):
+            except (GoneError, OSError):
                 ours.close()
                 with self._helper_lock:
                     if self._helper is helper:
@@ -195,7 +174,7 @@ class Pool:
                     raise
             finally:
                 theirs.close()
-        raise _GoneError
+        raise GoneError
 
     def _ensure_helper(self) -> socket.socket:
         """The helper, started and ready."""
@@ -209,7 +188,7 @@ class Pool:
                     ready = b""
                 if not ready:
                     helper.close()
-                    raise _GoneError
+                    raise GoneError
                 self._helper = helper
             return self._helper
 
@@ -217,7 +196,7 @@ class Pool:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             root = str(Path(__file__).resolve().parents[1])
-            code = f"import sys; sys.path.insert(0, {root!r}); from rewards.pool import serve; serve()"
+            code = f"import sys; sys.path.insert(0, {root!r}); from rewards.pool_worker import serve; serve()"
             spec = {"fd": theirs.fileno(), "target": self.target, "preload": self.preload, "memory_mb": self.memory_mb}
             process = subprocess.Popen(
                 [sys.executable, "-c", code, json.dumps(spec)],
@@ -230,115 +209,3 @@ class Pool:
         # It ends when our end of the socket closes; a thread waits for it so that it leaves no zombie.
         threading.Thread(target=process.wait, daemon=True).start()
         return ours
-
-
-def _send(channel: socket.socket, message: bytes, end: float | None = None) -> None:
-    channel.settimeout(_left(end))
-    try:
-        channel.sendall(_HEADER.pack(len(message)) + message)
-    except TimeoutError as error:
-        raise _LateError from error
-
-
-def _receive(channel: socket.socket, end: float | None = None) -> bytes:
-    (size,) = _HEADER.unpack(_read(channel, _HEADER.size, end))
-    if size > MAX_REPLY_BYTES:
-        raise _GoneError
-    return _read(channel, size, end)
-
-
-def _read(channel: socket.socket, size: int, end: float | None) -> bytes:
-    parts = b""
-    while len(parts) < size:
-        channel.settimeout(_left(end))
-        try:
-            part = channel.recv(size - len(parts))
-        except TimeoutError as error:
-            raise _LateError from error
-        if not part:
-            raise _GoneError
-        parts += part
-    return parts
-
-
-def _left(end: float | None) -> float | None:
-    if end is None:
-        return None
-    left = end - time.monotonic()
-    if left <= 0:
-        raise _LateError
-    return left
-
-
-def serve() -> None:
-    """The helper: forks a worker for each socket that arrives, kills workers by request, and ends with the caller."""
-    spec = json.loads(sys.argv[1])
-    sys.argv[1:] = []
-    for name in spec["preload"]:
-        importlib.import_module(name)
-    module, _, name = spec["target"].partition(":")
-    function = getattr(importlib.import_module(module), name)
-    control = socket.socket(fileno=spec["fd"])
-    control.send(b"!")
-    workers: set[int] = set()
-    try:
-        while True:
-            readable, _, _ = select.select([control], [], [], 1.0)
-            _reap(workers)
-            if not readable:
-                continue
-            message, fds, _, _ = socket.recv_fds(control, _HEADER.size, 1)
-            if len(message) < _HEADER.size:
-                return
-            (pid,) = _HEADER.unpack(message)
-            if pid in workers:
-                os.kill(pid, signal.SIGKILL)
-            elif fds:
-                child = os.fork()
-                if child == 0:
-                    control.close()
-                    _work(socket.socket(fileno=fds[0]), function, spec["memory_mb"])
-                workers.add(child)
-                os.close(fds[0])
-    finally:
-        for pid in workers:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-def _reap(workers: set[int]) -> None:
-    """Forget workers that have ended. Only here are they reaped, so a pid in the set is still ours to kill."""
-    for pid in list(workers):
-        if os.waitpid(pid, os.WNOHANG)[0]:
-            workers.discard(pid)
-
-
-def _work(channel: socket.socket, function: Callable[[Any], Any], memory_mb: int) -> None:
-    """A worker: answers requests until the other side closes. Never returns."""
-    limit = memory_mb << 20
-    for kind, value in (
-        (resource.RLIMIT_AS, limit),
-        (resource.RLIMIT_CPU, MAX_CPU_S),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
-        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (value, value))
-    code = 1
-    try:
-        _send(channel, str(os.getpid()).encode())
-        while True:
-            _send(channel, json.dumps(_answer(function, _receive(channel))).encode())
-    except _GoneError:
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _answer(function: Callable[[Any], Any], request: bytes) -> tuple[str, Any]:
-    try:
-        return Status.OK.value, function(json.loads(request))
-    except MemoryError:
-        return Status.CRASH.value, None
-    except Exception as error:  # reported to the caller, who decides
-        return Status.ERROR.value, f"{type(error).__name__}: {error}"[:500]

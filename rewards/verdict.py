@@ -1,7 +1,7 @@
 """What a judge returns: a score, the outcome that explains it, and a detail for a person to read.
 
-Wrong is not broken: a wrong completion scores a number, a judge that could not do its work scores None.
-Nothing here turns one into the other.
+A wrong completion scores a number; a judge that could not do its work scores None. Nothing here turns one into the
+other.
 """
 
 import enum

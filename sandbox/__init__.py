@@ -1,10 +1,9 @@
-"""Runs Python programs that nobody has read. README.md is the threat model.
+"""Runs Python programs that nobody has read. README.md says against which attacks, and against which not.
 
 Standard library only; imports nothing of the trainer.
 """
 
 from sandbox.local import Sandbox
 from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
-from sandbox.worker import Program
 
-__all__ = ["Confinement", "Program", "Result", "Sandbox", "SandboxUnavailableError", "Status"]
+__all__ = ["Confinement", "Result", "Sandbox", "SandboxUnavailableError", "Status"]

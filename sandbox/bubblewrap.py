@@ -125,7 +125,7 @@ class BubblewrapSandbox:
         program = Program(script, stdin, timeout_s or self.timeout_s, memory_mb or self.memory_mb, OUTPUT_MB)
         limits = LIMITS.format(memory_mb=program.memory_mb, output_mb=OUTPUT_MB, cpu_s=int(program.timeout_s) + 2)
         files = [memory_file(limits + script), memory_file(stdin), memory_file(), memory_file()]
-        ending = memory_file()  # bubblewrap's own word on how the program ended, out of the program's reach
+        ending = memory_file()  # where bubblewrap writes how the program ended; the program cannot write there
         rules = os.memfd_create("filter", os.MFD_CLOEXEC)
         os.write(rules, seccomp.tool_filter())
         os.lseek(rules, 0, os.SEEK_SET)

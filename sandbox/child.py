@@ -1,4 +1,4 @@
-"""The process that runs one program: first it locks itself in, only then does it read, compile and run the text.
+"""The process that runs one program: it restricts itself first, and only then reads, compiles and runs the text.
 
 The order matters. User id and capabilities go before Landlock and the filters, and the parent is told of each stage
 ("L" locked in, "C" compiled) over a socket that is closed before the first line of the program runs.

@@ -1,8 +1,9 @@
 """Plain Python values as text, for results that leave a process we do not trust.
 
-`encode` runs beside model code: it looks at real types only and calls builtin methods unbound, so that a class of the
-model's making cannot answer for its value. `decode` runs outside: whatever the bytes are, it returns plain values of
-exact builtin types or raises `CodecError`, in bounded time and depth. Equal values are the same text in any process.
+`encode` runs in the process of model code: it looks at real types only and calls builtin methods unbound, so that the
+methods of a class that the model wrote are never called. `decode` runs outside: whatever the bytes are, it returns
+plain values of exact builtin types or raises `CodecError`, in bounded time and depth. Equal values are the same text
+in any process.
 
 It does not carry identity, cycles or types beyond those listed: the rest arrives as `Opaque`, which equals nothing.
 """

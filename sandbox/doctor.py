@@ -77,7 +77,7 @@ def timed(sandbox: Sandbox) -> float:
 
 
 def describe_user() -> str:
-    """Who we are, as far as it matters here."""
+    """``root`` or ``not root``: the user of this process."""
     return "root" if hasattr(os, "geteuid") and os.geteuid() == 0 else "not root"
 
 

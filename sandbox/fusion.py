@@ -1,7 +1,7 @@
 """A sandbox behind HTTP, for clusters that already run one: the protocol of bytedance/SandboxFusion's ``/run_code``.
 
-The server runs the program; the judge stays here, so the verdict never rests on the server's word that a program
-passed. What holds the programs is the server's business: `Confinement` says level 0.
+The server only runs the program. Its output is compared with the expected one here, so that it is not the server that
+says whether a program passed. How the server confines programs cannot be seen from here: `Confinement` says level 0.
 """
 
 import base64

@@ -1,6 +1,5 @@
-"""`Sandbox`: a pool of workers on this machine, for threads and for asyncio."""
+"""`Sandbox`: a pool of workers on this machine, for callers in many threads."""
 
-import asyncio
 import logging
 import math
 import os
@@ -8,8 +7,7 @@ import queue
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sandbox import codec, selftest
@@ -61,24 +59,23 @@ class Sandbox:
                 f"sandbox: {sys.platform} has neither seccomp nor Landlock. Train in a Linux container or virtual "
                 "machine, or point the HTTP backend (sandbox.fusion) at a server that runs programs for you."
             )
-        self.num_workers = workers or len(os.sched_getaffinity(0))
         self.limits = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
         self.python, self.directory = python or interpreter(), directory
         self.owner = os.getpid()
         self.lock = threading.Lock()
         self.closed = False
-        self.executor: ThreadPoolExecutor | None = None
         first = self._start_highest(requested_level(level), min_level)
         self.level, self.confinement = first.level, self._describe(first)
-        # A program at a time each. By whether everything is loaded, the workers that it has started so far.
+        # One place for each program that may run at a time. A place holds up to two workers, by whether everything is
+        # loaded in them; they are started when they are first needed.
         self.idle: queue.LifoQueue[dict[bool, Worker]] = queue.LifoQueue()
         self.alive: set[Worker] = {first}
-        for _ in range(self.num_workers - 1):
+        for _ in range((workers or len(os.sched_getaffinity(0))) - 1):
             self.idle.put({})
         self.idle.put({True: first})
         try:
             selftest.check(self)
-        except BaseException:  # Ctrl-C too: nobody else could end the workers
+        except BaseException:  # Ctrl-C too: no one else knows of the workers
             self.close()
             raise
 
@@ -107,6 +104,7 @@ class Sandbox:
         )
 
     def _describe(self, worker: Worker) -> Confinement:
+        """The confinement of a worker, with the reasons why there is no higher level."""
         held = worker.confinement
         return Confinement(held.level, held.layers, (*self.unavailable, *held.missing))
 
@@ -142,19 +140,6 @@ class Sandbox:
         result, data = self._run(self._program(code, "", request, timeout_s, memory_mb, None))
         return result, codec.read_answer(data)
 
-    def run_many(self, programs: Iterable[Program]) -> list[Result]:
-        """One result for each program, in order, all workers busy."""
-        return [result for result, _ in self.map(self._run, programs)]
-
-    def map(self, function: Callable[..., Any], items: Iterable[Any]) -> list[Any]:
-        """``function`` of each item, on as many threads as there are workers."""
-        return list(self._threads().map(function, items))
-
-    async def arun(self, code: str, stdin: str = "", **limits: Any) -> Result:
-        """`run` for asyncio."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads(), lambda: self.run(code, stdin, **limits))
-
     def _program(
         self,
         code: str,
@@ -164,6 +149,7 @@ class Sandbox:
         memory_mb: int | None,
         output_mb: int | None,
     ) -> Program:
+        """The program with its limits; this sandbox's own where none is given."""
         given = {"timeout_s": timeout_s, "memory_mb": memory_mb, "output_mb": output_mb}
         limits: dict[str, Any] = {key: self.limits[key] if value is None else value for key, value in given.items()}
         for key, value in limits.items():
@@ -171,13 +157,8 @@ class Sandbox:
                 raise ValueError(f"{key} = {value}: a limit must be a number above 0.")
         return Program(code, stdin, request=request, **limits)
 
-    def _threads(self) -> ThreadPoolExecutor:
-        with self.lock:
-            if self.executor is None:
-                self.executor = ThreadPoolExecutor(self.num_workers, thread_name_prefix="sandbox")
-            return self.executor
-
     def _run(self, program: Program) -> tuple[Result, bytes]:
+        """The result and what a call left to be read by `codec`, from the first place that is free."""
         if self.closed:
             raise RuntimeError("this Sandbox is closed")
         if os.getpid() != self.owner:
@@ -201,7 +182,7 @@ class Sandbox:
         return result, answer
 
     def _healthy(self, workers: dict[bool, Worker], everything: bool) -> Worker:
-        """The one of these workers, or a fresh one in the place of one that died or has served long enough."""
+        """The worker of this place, with everything loaded or not; a fresh one if it died or has run MAX_PROGRAMS."""
         worker = workers.get(everything)
         if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
             return worker
@@ -216,6 +197,7 @@ class Sandbox:
         return fresh
 
     def _retire(self, worker: Worker | None) -> None:
+        """Kill a worker and forget it."""
         if worker is not None:
             with self.lock:
                 self.alive.discard(worker)
@@ -230,8 +212,6 @@ class Sandbox:
     def close(self) -> None:
         """End all workers. Programs that run are killed."""
         self.closed = True
-        if self.executor is not None:
-            self.executor.shutdown(wait=False, cancel_futures=True)
         for worker in list(self.alive):
             worker.close()
         self.alive.clear()

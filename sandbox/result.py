@@ -63,18 +63,3 @@ class Result:
     truncated: bool = False
     confinement: Confinement = Confinement(0, (), ())
     error: str = ""
-
-    @property
-    def level(self) -> int:
-        """The level of confinement, see `Confinement`."""
-        return self.confinement.level
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """The layers in force."""
-        return self.confinement.layers
-
-    @property
-    def missing(self) -> tuple[str, ...]:
-        """The layers that could not be had, each with its reason."""
-        return self.confinement.missing

@@ -57,7 +57,7 @@ def _open_directory(name: str, parent: int) -> int:
 def measure(top: str, max_entries: int) -> tuple[int, int]:
     """(number of entries, bytes on disk) beneath ``top``, of no more than ``max_entries``.
 
-    May be called while a program works in it: what changes under its eyes ends the count.
+    May be called while a program works in it; the count ends early when something vanishes meanwhile.
     """
     count = size = 0
     try:

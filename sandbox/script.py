@@ -1,4 +1,4 @@
-"""A function call as one self-contained script, for backends that start an interpreter for each program."""
+"""A function call as one script that needs nothing of ours, for backends that start an interpreter for each program."""
 
 import inspect
 

@@ -1,6 +1,6 @@
-"""Proof that the sandbox holds on this machine: programs that try to get out, run inside before anything else is.
+"""Tests the sandbox on this machine before its first use: runs programs in it that try to get out.
 
-A layer that was applied is not a layer that works: kernels, containers and security modules differ.
+That the kernel accepted a restriction does not show that it works: kernels, containers and security modules differ.
 """
 
 import contextlib
@@ -9,12 +9,9 @@ import secrets
 import socket
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from sandbox.result import SandboxUnavailableError, Status
-
-if TYPE_CHECKING:
-    from sandbox.local import Sandbox
+from sandbox.result import Result, SandboxUnavailableError, Status
 
 PROBES = """
 import ctypes, os, resource, socket, subprocess
@@ -68,17 +65,57 @@ for name, probe in probes.items():
         pass
 print("end")
 """
-HOG_MEMORY = "blocks = [bytearray(16 << 20) for _ in range(64)]; print('end')"
-HOG_OUTPUT = "import os\nwhile True: os.write(1, bytes(1 << 16))"
-TRACE = "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0); print('end')"
+# Programs that must end in a certain way.
+EXPECTED = {
+    "blocks = [bytearray(16 << 20) for _ in range(64)]; print('end')": Status.MEMORY_LIMIT,
+    "import os\nwhile True: os.write(1, bytes(1 << 16))": Status.OUTPUT_LIMIT,
+    "import ctypes; ctypes.CDLL(None).ptrace(0, 0, 0, 0); print('end')": Status.SECURITY_VIOLATION,
+}
 
 
-def check(sandbox: "Sandbox") -> None:
-    """Run the probes.
+class Tested(Protocol):
+    """What the self-test needs of a sandbox; see `sandbox.Sandbox`."""
+
+    level: int
+
+    def run(
+        self,
+        code: str,
+        stdin: str = "",
+        *,
+        timeout_s: float | None = None,
+        memory_mb: int | None = None,
+        output_mb: int | None = None,
+    ) -> Result:
+        """Run a script."""
+
+
+def check(sandbox: Tested) -> None:
+    """Run programs that try to get out, and programs that must meet a limit.
 
     Raises:
-        SandboxUnavailableError: One of them succeeded, or an ordinary program did not run.
+        SandboxUnavailableError: One of them got out or went beyond its limit, or an ordinary program did not run.
     """
+    result, breaches = probe(sandbox)
+    if breaches:
+        raise SandboxUnavailableError(
+            f"the self-test got out at level {sandbox.level}: {', '.join(breaches)}. Please report this machine's "
+            "kernel and container; `python -m sandbox.doctor` prints what is in force."
+        )
+    if result.status is not Status.OK or result.stdout.split() != ["end"]:
+        raise SandboxUnavailableError(
+            f"the self-test did not run: {result.status} {result.error or result.stderr[-500:]}"
+        )
+    for code, status in EXPECTED.items():
+        result = sandbox.run(code, timeout_s=30.0, memory_mb=256, output_mb=1)
+        if result.status is not status:
+            raise SandboxUnavailableError(
+                f"the self-test expected {status} from {code!r} and saw {result.status} {result.error}"
+            )
+
+
+def probe(sandbox: Tested) -> tuple[Result, list[str]]:
+    """The run of the probes, with a file and sockets of ours to attack, and the names of those that succeeded."""
     with tempfile.TemporaryDirectory(prefix="r1zero-selftest-") as planted, contextlib.ExitStack() as stack:
         token = secrets.token_hex(8)
         secret = Path(planted) / "secret"
@@ -96,27 +133,7 @@ def check(sandbox: "Sandbox") -> None:
             trainer=os.getpid(),
         )
         result = sandbox.run(source, timeout_s=30.0)
-        lines = result.stdout.split()
-        breaches = [line for line in lines if line != "end"]
+        breaches = [line for line in result.stdout.split() if line != "end"]
         if secret.read_text(encoding="ascii") != token:
             breaches.append("the planted file was changed")
-    if breaches:
-        raise SandboxUnavailableError(
-            f"the self-test got out at level {sandbox.level}: {', '.join(breaches)}. Please report this machine's "
-            "kernel and container; `python -m sandbox.doctor` prints what is in force."
-        )
-    if result.status is not Status.OK or lines != ["end"]:
-        raise SandboxUnavailableError(
-            f"the self-test did not run: {result.status} {result.error or result.stderr[-500:]}"
-        )
-    expected = (
-        (HOG_MEMORY, Status.MEMORY_LIMIT),
-        (HOG_OUTPUT, Status.OUTPUT_LIMIT),
-        (TRACE, Status.SECURITY_VIOLATION),
-    )
-    for hog, status in expected:
-        result = sandbox.run(hog, timeout_s=30.0, memory_mb=256, output_mb=1)
-        if result.status is not status:
-            raise SandboxUnavailableError(
-                f"the self-test expected {status} from {hog!r} and saw {result.status} {result.error}"
-            )
+    return result, breaches

@@ -33,7 +33,7 @@ class Run:
     """One program from fork to report.
 
     Args:
-        jail: What locks the program in.
+        jail: The restrictions that the program puts itself under.
         job: The program.
         directory: Where it may write, if anywhere.
         control: The worker's control socket, which becomes readable only when the trainer has closed it.
@@ -137,7 +137,7 @@ class Run:
                 os.close(pidfd)
 
     def answer(self) -> None:
-        """Count the thread or file that the program asks for."""
+        """Count the thread or file that the program wants to make, and let the kernel go on or refuse."""
         notice = bytearray(linux.NOTIF_BYTES)
         try:
             fcntl.ioctl(self.listener, linux.NOTIF_RECV, notice, True)

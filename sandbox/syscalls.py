@@ -1,7 +1,7 @@
 """System call numbers by name, for the two architectures that the filter is written for.
 
 From the kernel's tables (arch/x86/entry/syscalls/syscall_64.tbl and include/uapi/asm-generic/unistd.h);
-tests/sandbox/test_sandbox_filter.py checks every number against libseccomp. A call that an architecture lacks is None there.
+tests/sandbox/test_sandbox_filter.py checks every number against libseccomp. None: the architecture lacks the call.
 """
 
 # name: (x86_64, aarch64)

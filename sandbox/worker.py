@@ -92,7 +92,7 @@ class Worker:
         self.level, self.num_programs = level, 0
         self.base = tempfile.mkdtemp(prefix="r1zero-sandbox-", dir=directory)
         self.control, theirs = socket.socketpair()
-        # Kept as a file, so that a worker that fails has somewhere to say why and nobody has to read along.
+        # A file and not a pipe: a worker that fails can say why, and no thread has to empty it meanwhile.
         self.errors = os.memfd_create("sandbox-errors", os.MFD_CLOEXEC)
         environment = dict(ENVIRONMENT)
         if "LD_LIBRARY_PATH" in os.environ:  # an interpreter in an unusual place may need it to start
@@ -158,7 +158,7 @@ class Worker:
             try:
                 socket.send_fds(self.control, [header], files)
             except OSError as error:
-                raise WorkerDiedError(self.epitaph()) from error
+                raise WorkerDiedError(self.how_it_ended()) from error
             report = self.receive(program.timeout_s + ANSWER_S)
             result = read_result(report, program, files[2], files[3], self.confinement)
             answer = read_tail(files[4], codec.MAX_BYTES + 1) if program.request is not None else b""
@@ -181,14 +181,14 @@ class Worker:
             except TimeoutError as error:
                 raise WorkerDiedError(f"no answer within {timeout_s:.0f} s") from error
             except OSError as error:
-                raise WorkerDiedError(self.epitaph()) from error
+                raise WorkerDiedError(self.how_it_ended()) from error
             if not part:
-                raise WorkerDiedError(self.epitaph())
+                raise WorkerDiedError(self.how_it_ended())
             data += part
         return json.loads(data)
 
-    def epitaph(self) -> str:
-        """How the worker ended, and its last words."""
+    def how_it_ended(self) -> str:
+        """The exit code of the worker, and the end of what it wrote to stderr."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(1.0)
         words = read_tail(self.errors, 2000).decode("utf-8", "replace").strip()
@@ -257,7 +257,7 @@ def read_result(report: dict[str, Any], program: Program, stdout: int, stderr: i
 
 
 def classify(report: dict[str, Any], stderr: str, full: bool) -> Status:
-    """The status; the program's own words only choose between names for a failure, never between failure and OK."""
+    """The status. What the program wrote only decides which failure it is called, never whether it failed."""
     exit_code, events = report["exit_code"], report["events"]
     if "error" in report:
         return Status.INFRASTRUCTURE_ERROR

@@ -1,8 +1,8 @@
 """The worker: a process with the modules loaded that programs import, which forks once for each program.
 
-It is exec'ed with a clean environment and one socket, so nothing of the trainer's is in its memory, and it never reads
-a program's text, input or expected output: those are descriptors that it hands on. When the socket closes, because the
-trainer closed it or died, it kills what runs, removes its scratch directory and ends.
+It is started by exec with a clean environment and one socket, so nothing of the trainer's is in its memory. It never
+reads a program's text or input, which are descriptors that it passes on, and never gets an expected output. When the
+socket closes, because the trainer closed it or died, it kills what runs, removes its scratch directory and ends.
 """
 
 import contextlib
@@ -98,15 +98,15 @@ def read_paths() -> list[str]:
 def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], Scratch | None]:
     """Put this worker and, through the jail, its programs under ``level``.
 
+    Returns:
+        The jail, the layers in force, the layers that are missing with their reasons, the scratch directory.
+
     Raises:
         OSError: The level is not to be had here.
     """
+    require_filters()
     missing: list[str] = []
     layers: list[str] = []
-    if linux.MACHINE not in seccomp.ARCHITECTURES or sys.byteorder != "little":
-        raise OSError(f"no filter for {linux.MACHINE}: only {', '.join(seccomp.ARCHITECTURES)}")
-    if not linux.filter_action_available(seccomp.RET_KILL_PROCESS):
-        raise OSError("seccomp filters are not available (Linux 4.14 or later, CONFIG_SECCOMP_FILTER)")
     watched = linux.filter_action_available(seccomp.RET_USER_NOTIF)
     paths = read_paths()
     writable = os.path.join(base, "tmp")
@@ -122,21 +122,10 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], Sc
             raise OSError(f"Landlock: {reason}")
         if not watched:
             raise OSError("seccomp user notification: needs Linux 5.5")
-        granted = base if level >= 3 else writable  # at level 3 what is mounted beneath it changes
-        rules = [(path, landlock.READ) for path in [*paths, *namespaces.DEVICES]]
-        rules += [("/dev/null", landlock.FILE_RIGHTS), (granted, landlock.SCRATCH)]
-        ruleset = landlock.ruleset(version, rules)
+        ruleset = path_rules(version, paths, base if level >= 3 else writable)
         layers.append(f"landlock abi {version}")
     layers += ["seccomp", "rlimits"]
-    uid, keep_effective_uid = choose_uid(paths, writable if level == 2 else None)
-    if uid is not None:
-        os.setgroups([])
-        os.setresgid(uid, -1 if keep_effective_uid else uid, -1 if keep_effective_uid else uid)
-        layers.append("own real uid" if keep_effective_uid else "own uid")
-    else:
-        missing.append("own uid: needs root; programs run as the user who trains")
-    if uid is not None and keep_effective_uid:
-        missing.append(f"full change of uid: {sys.prefix} or {sys.base_prefix} is readable by root alone")
+    uid, keep_effective_uid = change_uid(paths, writable if level == 2 else None, layers, missing)
     if not watched:
         missing.append("count of threads: needs seccomp user notification (Linux 5.5)")
     linux.prctl(linux.PR_SET_DUMPABLE, 0)
@@ -160,6 +149,40 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], Sc
         os.chdir(writable)
     os.environ.update(HOME=writable, TMPDIR=writable)
     return jail, layers, missing, Scratch(writable, level >= 3) if level >= 2 else None
+
+
+def require_filters() -> None:
+    """Refuse a machine without seccomp filters, or of another architecture than those that ours are written for."""
+    if linux.MACHINE not in seccomp.ARCHITECTURES or sys.byteorder != "little":
+        raise OSError(f"no filter for {linux.MACHINE}: only {', '.join(seccomp.ARCHITECTURES)}")
+    if not linux.filter_action_available(seccomp.RET_KILL_PROCESS):
+        raise OSError("seccomp filters are not available (Linux 4.14 or later, CONFIG_SECCOMP_FILTER)")
+
+
+def path_rules(version: int, paths: list[str], writable: str) -> int:
+    """A Landlock ruleset: read ``paths`` and devices, write beneath ``writable``.
+
+    At level 3 ``writable`` is the directory around the scratch directory, as what is mounted there changes.
+    """
+    rules = [(path, landlock.READ) for path in [*paths, *namespaces.DEVICES]]
+    rules += [("/dev/null", landlock.FILE_RIGHTS), (writable, landlock.SCRATCH)]
+    return landlock.ruleset(version, rules)
+
+
+def change_uid(
+    paths: list[str], scratch_dir: str | None, layers: list[str], missing: list[str]
+) -> tuple[int | None, bool]:
+    """`choose_uid`, and this worker under that user id; what came of it goes to ``layers`` and ``missing``."""
+    uid, keep_effective_uid = choose_uid(paths, scratch_dir)
+    if uid is None:
+        missing.append("own uid: needs root; programs run as the user who trains")
+        return uid, keep_effective_uid
+    os.setgroups([])
+    os.setresgid(uid, -1 if keep_effective_uid else uid, -1 if keep_effective_uid else uid)
+    layers.append("own real uid" if keep_effective_uid else "own uid")
+    if keep_effective_uid:
+        missing.append(f"full change of uid: {sys.prefix} or {sys.base_prefix} is readable by root alone")
+    return uid, keep_effective_uid
 
 
 def buffer(data: bytes) -> Any:

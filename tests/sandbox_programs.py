@@ -3,6 +3,18 @@
 Placeholders: SECRET (a file of ours), OUTSIDE (a path we own), PORT (a TCP listener), VICTIM (a process of ours).
 """
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from sandbox import Result, Sandbox
+
+
+def run_all(sandbox: Sandbox, programs: Iterable[str]) -> list[Result]:
+    """One result for each program, in order, two at a time."""
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(sandbox.run, programs))
+
+
 PRELUDE = """
 import ctypes, fcntl, os, resource, signal, socket, subprocess, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)

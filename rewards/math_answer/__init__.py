@@ -1,15 +1,19 @@
 r"""Judges the final answer of a mathematical problem: ``grade(gold, response) -> Verdict``.
 
-README.md of `rewards` says what is accepted and what is not. The order of the work, one module each: `extract` (where
-the answer stands), `normal` (Unicode), `numbers` (exact numbers), `tokens`, `nodes` and `syntax` (our own parser),
-`compare` with `reals` (structure), `scalars` with `evaluate` and `probe` (values), `symbolic` (sympy, in a killable
-worker), `grade` (all of it).
+README.md of `rewards` says what is accepted and what is not. The modules in the order of the work:
+
+- `extract` finds the answer in the response, `normal` spells its Unicode in one way, `numbers` reads a plain number.
+- `tokens` and `syntax` make a tree of anything else; `syntax` stands on `cursor`, `numerals`, `quantities`, `units`,
+  `expressions` and `commands`, and `nodes` defines the tree.
+- `compare` compares two trees, part by part: `forms`, `compare_scalars`, `compare_relations`, `compare_lists`, `reals`.
+- `scalars` compares two values: `evaluate` (exact), `probe` (at points), `symbolic` (sympy, in a killable worker).
+- `grade` does all of this for one response; `ballot` gives equal answers equal names; `policy` holds the choices.
 
 No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 """
 
 from rewards.math_answer.ballot import canonical_answer
-from rewards.math_answer.grade import check_gold, grade, grade_many
+from rewards.math_answer.grade import check_gold, grade
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason
 from rewards.math_answer.symbolic import warm_up
 
@@ -21,6 +25,5 @@ __all__ = [
     "canonical_answer",
     "check_gold",
     "grade",
-    "grade_many",
     "warm_up",
 ]

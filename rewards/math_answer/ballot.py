@@ -1,19 +1,19 @@
 r"""The canonical form of an answer: equal answers have equal forms, so that they can be counted.
 
 Forms are compared as text, so nothing is proved here: values are exact where they are rational and otherwise compared
-to 9 digits at two fixed points. What only sympy can show to be equal has the same digits; what is a structure (a list,
-a set, an interval) is compared part by part. Units and names in front of a value are left out, as the judge does.
+to 9 digits at two fixed points; values that only sympy can show to be equal agree there too. What is a structure (a
+list, a set, an interval) is compared part by part. Units and names in front of a value are left out, as the judge does.
 """
 
 from contextlib import suppress
 from functools import lru_cache
 
-from rewards.math_answer.compare import is_name, plus_minus, split_unit
 from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, symbols
 from rewards.math_answer.extract import extract
+from rewards.math_answer.forms import is_name, plus_minus, split_unit
 from rewards.math_answer.grade import read
 from rewards.math_answer.nodes import Node
-from rewards.math_answer.numbers import TooBigError
+from rewards.math_answer.numbers import TooBigError, written
 from rewards.math_answer.policy import DEFAULT, Policy
 from rewards.math_answer.probe import in_double, point
 from rewards.math_answer.reals import NoSetError, Piece, looks_like_set, pieces
@@ -78,7 +78,7 @@ def canonical_piece(piece: Piece) -> str:
 def canonical_value(node: Node) -> str:
     """The exact value of a rational; otherwise the symbols, and the value at two points to ``DIGITS`` digits."""
     try:
-        return str(exact(node))
+        return written(exact(node))
     except (NotExactError, NoValueError):
         pass
     names = symbols(node)

@@ -9,7 +9,7 @@ from fractions import Fraction
 from functools import lru_cache
 
 from rewards.math_answer.nodes import Node
-from rewards.math_answer.numbers import TooBigError
+from rewards.math_answer.numbers import TooBigError, written
 
 MAX_BITS = 100_000
 MAX_FACTORIAL = 5_000
@@ -30,7 +30,7 @@ def canonical(node: Node) -> str:
     parts = [canonical(arg) for arg in node.args]
     if node.op in ("add", "mul", "set"):
         parts.sort()
-    value = "frac" if node.value == "frac" else node.value
+    value = written(node.value) if isinstance(node.value, Fraction) else node.value
     return f"{node.op}[{'' if value == 'frac' else value}]({','.join(parts)})"
 
 
@@ -52,7 +52,7 @@ def holds(node: Node, *ops: str) -> bool:
 
 
 def undone(node: Node) -> frozenset[str]:
-    """The names of the operators that leave work to the reader."""
+    """The names of the operators, such as ``sum``, whose work was not done."""
     found = frozenset((str(node.value),)) if node.op == "big" else frozenset()
     for arg in node.args:
         found |= undone(arg)
@@ -99,19 +99,9 @@ def exact(node: Node) -> Fraction:
             raise NoValueError
         return _power(exact(args[0]), 1 / index)
     if op == "fact":
-        value = exact(args[0])
-        if value.denominator != 1 or value < 0:
-            raise NotExactError
-        if value > MAX_FACTORIAL:
-            raise TooBigError
-        return Fraction(math.factorial(int(value)))
+        return Fraction(math.factorial(_countable(exact(args[0]))))
     if op == "binom":
-        top, bottom = exact(args[0]), exact(args[1])
-        if top.denominator != 1 or bottom.denominator != 1 or top < 0:
-            raise NotExactError
-        if top > MAX_FACTORIAL:
-            raise TooBigError
-        return Fraction(math.comb(int(top), int(bottom))) if bottom >= 0 else Fraction(0)
+        return _binomial(exact(args[0]), exact(args[1]))
     if op == "fn" and node.value in ("floor", "ceil"):
         value = exact(args[0])
         return Fraction(math.floor(value) if node.value == "floor" else math.ceil(value))
@@ -119,9 +109,26 @@ def exact(node: Node) -> Fraction:
 
 
 def _small(value: Fraction) -> Fraction:
+    """The value, which must not need more than MAX_BITS."""
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:
         raise TooBigError
     return value
+
+
+def _countable(value: Fraction) -> int:
+    """A whole number from 0 up, small enough for its factorial to be computed."""
+    if value.denominator != 1 or value < 0:
+        raise NotExactError
+    if value > MAX_FACTORIAL:
+        raise TooBigError
+    return int(value)
+
+
+def _binomial(top: Fraction, bottom: Fraction) -> Fraction:
+    if bottom.denominator != 1:
+        raise NotExactError
+    count = _countable(top)
+    return Fraction(math.comb(count, int(bottom))) if bottom >= 0 else Fraction(0)
 
 
 def _power(base: Fraction, power: Fraction) -> Fraction:
@@ -140,7 +147,7 @@ def _power(base: Fraction, power: Fraction) -> Fraction:
 
 
 def _root(base: Fraction, power: Fraction) -> Fraction:
-    """A power with a fraction as exponent, when it comes out even."""
+    """A power with a fraction as exponent, when the result is rational."""
     index = power.denominator
     if index > 64 or base.numerator.bit_length() + base.denominator.bit_length() > 4096:
         raise NotExactError
@@ -153,6 +160,7 @@ def _root(base: Fraction, power: Fraction) -> Fraction:
 
 
 def _whole_root(value: int, index: int) -> int | None:
+    """The whole number whose power it is, found by bisection; None when there is none."""
     low, high = 0, 1 << (value.bit_length() // index + 1)
     while low < high:
         middle = (low + high + 1) // 2

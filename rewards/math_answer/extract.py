@@ -134,7 +134,7 @@ def _box_at(text: str, start: int, limit: int) -> tuple[int, str] | None:
 
 
 def _joined(between: str) -> bool:
-    """Whether two boxes with this between them are one list. So is space alone: a dump of boxes is never one value."""
+    """Whether two boxes with this text between them are one list; so they are with nothing but space between them."""
     if len(between) > _MAX_JOINT_CHARS:
         return False
     plain = _LAYOUT.sub(lambda found: f" {found[1] or ''} ", between)

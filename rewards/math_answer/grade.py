@@ -1,24 +1,21 @@
 """The judge: extraction, then the cheapest step that can decide.
 
 Text, exact numbers, structure, values at points: these run in the caller, without signals, threads or unbounded loops.
-What they leave goes to sympy in a worker process with a deadline. Results are cached by gold, answer and policy,
-failures included, so that one bomb in a group of completions costs once.
+What they cannot decide goes to sympy in a worker process with a deadline. Results are cached by gold, answer and
+policy, timeouts included: an expensive answer that several completions of a group give costs its time once.
 """
 
 import dataclasses
-from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import NamedTuple
 
-from rewards.math_answer.compare import Comparison, accepted
+from rewards.math_answer.compare import Comparison
 from rewards.math_answer.evaluate import NoValueError
 from rewards.math_answer.extract import MAX_ANSWER_CHARS, boxed, clean, extract
 from rewards.math_answer.nodes import Node, NotMathError
 from rewards.math_answer.normal import normalise
 from rewards.math_answer.numbers import TooBigError, exact_number
-from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, verdict
-from rewards.math_answer.symbolic import WORKERS
+from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, accepted, verdict
 from rewards.math_answer.syntax import parse
 from rewards.math_answer.tokens import Token, spelled, tokenise
 
@@ -66,27 +63,6 @@ def grade(gold: str, response: str, policy: Policy = DEFAULT) -> MathVerdict:
     found = extract(response, policy.answer_in, policy.join_boxes)
     answer = "" if found is None else found.text
     return judge_answer(gold, answer, policy)
-
-
-def grade_many(
-    pairs: Iterable[tuple[str, str]], deadline_s: float | None = None, policy: Policy = DEFAULT
-) -> list[MathVerdict]:
-    """A verdict for each (gold, response), in order; equal pairs of gold and answer are judged once.
-
-    ``deadline_s`` is the limit of each pair's symbolic step (the policy's when None). Pairs that wait for sympy wait
-    side by side, one for each worker.
-    """
-    if deadline_s is not None:
-        policy = dataclasses.replace(policy, deadline_s=deadline_s)
-    answers = []
-    for gold, response in pairs:
-        found = extract(response, policy.answer_in, policy.join_boxes)
-        answers.append((gold, "" if found is None else found.text))
-    distinct = list(dict.fromkeys(answers))
-    with ThreadPoolExecutor(WORKERS) as threads:
-        judged = threads.map(lambda pair: judge_answer(pair[0], pair[1], policy), distinct)
-        verdicts = dict(zip(distinct, judged, strict=True))
-    return [verdicts[pair] for pair in answers]
 
 
 def check_gold(gold: str, policy: Policy = DEFAULT) -> str | None:

@@ -37,7 +37,7 @@ FUNCTIONS = {
     "lg": "lg",
 }
 INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
-# They leave the work to the reader; kept in the tree, never evaluated.
+# Operators for work that the answer did not do. They are kept in the tree and never evaluated.
 BIG = frozenset("sum prod int iint oint lim max min gcd lcm sup inf limsup liminf mod bmod det dim deg".split())
 BIG_WORDS = frozenset("max min gcd lcm mod sum len abs det".split())
 CONSTANTS = {"pi": "pi", r"\pi": "pi", "e": "e", "i": "i", r"\infty": "inf", r"\imath": "i", "infty": "inf"}
@@ -49,6 +49,7 @@ GREEK = frozenset(
 )
 GREEK_WORDS = frozenset(name[1:] for name in GREEK) | {"pi"}
 RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in"))
+FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}  # the relation with its sides exchanged
 DECORATIONS = frozenset((r"\overline", r"\vec", r"\hat", r"\tilde", r"\widehat", r"\overrightarrow", r"\underline"))
 CALLABLE = frozenset("fgFG")
 CURRENCY = {r"\$": "$", r"\euro": "euro", r"\pounds": "pound", r"\yen": "yen", r"\cents": "cent"}

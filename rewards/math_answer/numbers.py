@@ -72,5 +72,13 @@ def _fraction(found: re.Match[str]) -> Fraction | None:
         return None
     if found["mixed"] is None:
         return Fraction(top, bottom)
-    # An improper fraction after a number is a product, and the parser's business.
+    # An improper fraction after a number is a product, which the parser reads.
     return int(found["mixed"]) + Fraction(top, bottom) if 0 <= top < bottom else None
+
+
+def written(value: Fraction) -> str:
+    """The number in decimal; in hexadecimal when it has more digits than Python writes in decimal (4,300)."""
+    try:
+        return str(value)
+    except ValueError:
+        return f"{hex(value.numerator)}/{hex(value.denominator)}"

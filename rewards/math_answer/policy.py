@@ -1,6 +1,7 @@
 """What counts as the same answer (`Policy`), why a verdict fell (`Reason`), and the verdict that carries it."""
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rewards.verdict import Outcome, Verdict
@@ -61,7 +62,7 @@ class Reason(enum.Enum):
     DIFFERS = "differs"
     SHAPE = "shape"  # a list against a number, a text against an expression
     UNIT = "unit"
-    UNEVALUATED = "unevaluated"  # the work is left to the reader
+    UNEVALUATED = "unevaluated"  # a sum, a product or an equation that is written down and not worked out
     NO_ANSWER = "no_answer"
     TOO_BIG = "too_big"
     TIMEOUT = "timeout"
@@ -79,6 +80,7 @@ OUTCOMES = {
     Reason.BAD_GOLD: Outcome.UNGRADEABLE,
     Reason.NO_WORKER: Outcome.UNGRADEABLE,
 }
+_STRENGTH = (Reason.STRING, Reason.EXACT, Reason.PROBE, Reason.SYMPY)  # the reasons to accept, cheapest step first
 SCORES: dict[Outcome, float | None] = {Outcome.CORRECT: 1.0, Outcome.UNGRADEABLE: None}
 
 
@@ -94,3 +96,16 @@ def verdict(reason: Reason, detail: str = "") -> MathVerdict:
     outcome = OUTCOMES.get(reason, Outcome.WRONG)
     text = f"{reason.value}: {detail}" if detail else reason.value
     return MathVerdict(SCORES.get(outcome, 0.0), outcome, text, reason)
+
+
+def accepted(reason: Reason) -> bool:
+    """Whether the reason makes an answer correct."""
+    return OUTCOMES.get(reason) is Outcome.CORRECT
+
+
+def combined(reasons: Sequence[Reason]) -> Reason:
+    """The reason for all parts together: the first one against; without any, the hardest step that was needed."""
+    for reason in reasons:
+        if not accepted(reason):
+            return reason
+    return max(reasons, key=_STRENGTH.index, default=Reason.STRING)

@@ -129,7 +129,7 @@ class _Arithmetic:
     def applied(self, node: Node) -> Any:
         name, args = str(node.value), node.args
         if name in ("floor", "ceil"):
-            raise NoValueError(name)  # a value next to a step is too close to call; sympy's business
+            raise NoValueError(name)  # next to a jump, rounding would decide the value; sympy can decide it
         argument = args[0]
         if name in ("sin", "cos", "tan", "cot", "sec", "csc") and holds(argument, "deg"):
             value = self.value(argument) * self.constant("pi") / 180

@@ -8,7 +8,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, symbols
-from rewards.math_answer.nodes import Node
+from rewards.math_answer.nodes import FLIPPED, Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.probe import in_double
 
@@ -21,7 +21,13 @@ class NoSetError(Exception):
 
 
 class Piece(NamedTuple):
-    """An interval or, when both ends are closed and equal, a point. Keys order the ends; the nodes are their values."""
+    """An interval or, when both ends are closed and equal, a point.
+
+    Attributes:
+        low, high: The ends as numbers, to sort by; floats where they are irrational or infinite.
+        low_closed, high_closed: Whether an end belongs to it.
+        low_node, high_node: The ends as trees, to compare by.
+    """
 
     low: float | Fraction
     high: float | Fraction
@@ -32,7 +38,6 @@ class Piece(NamedTuple):
 
 
 _WHOLE = Piece(float("-inf"), float("inf"), False, False, Node("neg", (INFINITY,)), INFINITY)
-_FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}
 
 
 def looks_like_set(node: Node) -> bool:
@@ -83,6 +88,7 @@ def _pieces(node: Node) -> list[Piece]:
 
 
 def _key(node: Node) -> float | Fraction:
+    """The number to sort a bound by."""
     if node == INFINITY:
         return float("inf")
     if node.op == "neg" and node.args[0] == INFINITY:
@@ -138,7 +144,7 @@ def _condition(node: Node, variable: Node | None) -> list[Piece]:
     found = [_WHOLE]
     for index, sign in enumerate(signs):
         if index + 1 == at:  # bound (sign) x
-            found = _intersection(found, _bounded(_FLIPPED.get(sign, sign), sides[index]))
+            found = _intersection(found, _bounded(FLIPPED.get(sign, sign), sides[index]))
         elif index == at:
             found = _intersection(found, _bounded(sign, sides[index + 1]))
         else:
@@ -155,6 +161,7 @@ def _variable(node: Node) -> Node:
 
 
 def _bounded(sign: str, bound: Node) -> list[Piece]:
+    """The reals x with ``x (sign) bound``."""
     if sign == r"\in":
         return _pieces(bound)
     if sign == r"\ne":
@@ -186,6 +193,7 @@ def _touch(left: Piece, right: Piece) -> bool:
 
 
 def _complement(found: list[Piece]) -> list[Piece]:
+    """The reals that are in none of the pieces."""
     out, low = [], _WHOLE
     for piece in _merged(found):
         if piece.low > low.low or (low.low_closed and not piece.low_closed and piece.low == low.low):

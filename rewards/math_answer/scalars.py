@@ -1,8 +1,8 @@
 """Whether two expressions have the same value: exact arithmetic, then values at fixed points, then sympy.
 
-The points are positive and the branches principal, so ``\\sqrt{x^2}`` and ``x`` count as equal; with ``|..|`` in sight,
+The points are positive and the branches principal, so ``\\sqrt{x^2}`` and ``x`` count as equal; where ``|..|`` occurs,
 negative points are looked at too. Equality means 40 digits at two points, for constants 120, and more where numbers
-of very different size meet, so that nothing small can hide behind something large.
+of very different size meet, so that a small difference is not lost beside a large term.
 """
 
 from collections.abc import Callable
@@ -87,7 +87,7 @@ _INFINITY = canonical(Node("const", (), "inf"))
 
 
 def _exactly(gold: Node, pred: Node) -> Reason | None:
-    """The verdict of rational arithmetic, None when it has none."""
+    """What rational arithmetic decides; None when a value is irrational."""
     values: list[Fraction | None] = []
     big = 0
     for node in (gold, pred):
@@ -112,6 +112,7 @@ def _exactly(gold: Node, pred: Node) -> Reason | None:
 
 
 def _probe(gold: Node, pred: Node, names: frozenset[str], prove: Prove) -> Reason:
+    """What values at fixed points decide, first in double precision, then to many digits; else what sympy says."""
     both = (gold, pred)
     decided = False
     for index in range(3 if names else 1):

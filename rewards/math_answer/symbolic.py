@@ -28,7 +28,7 @@ def prove(gold: Node, pred: Node, deadline_s: float) -> Reason:
     if result.status is Status.CRASH:
         return Reason.TOO_BIG
     if result.status is Status.ERROR:
-        return Reason.DIFFERS  # sympy has no way with this input, so nothing shows that it is equal
+        return Reason.DIFFERS  # sympy cannot work with this input, so nothing shows that it is equal
     return Reason.NO_WORKER
 
 

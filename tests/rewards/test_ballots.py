@@ -113,6 +113,9 @@ def test_the_form_never_joins_right_and_wrong() -> None:
         ("5", "-5", False),
         ("[1, 2]", "(1, 2)", False),
         (r"1/0", "0", False),
+        ("1e5000", "10^{5000}", True),  # longer than Python writes in decimal
+        ("1e-5000", "0", False),
+        ("(1e5000, 2)", "(1e4999, 2)", False),
     ],
 )
 def test_math_answers(left: str, right: str, same: bool) -> None:

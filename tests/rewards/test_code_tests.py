@@ -1,14 +1,13 @@
 """The judge of programs: what passes, what does not, and what is nobody's fault."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from rewards import Outcome, code_tests
-from rewards.code_answer import extract_code
-from rewards.code_compare import same_output
-from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, TestReport, judge_code, run_tests
+from rewards import Outcome, Verdict, code_tests
+from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, Runner, Score, TestReport, run_tests, verdict
 from sandbox import Result, Sandbox, SandboxUnavailableError, Status
 
 ADD = {"type": "stdin", "tests": [{"stdin": "1 2\n", "expected": "3\n"}, {"stdin": "5 6\n", "expected": "11"}]}
@@ -45,6 +44,14 @@ def sandbox() -> Iterator[Sandbox]:
     made.close()
 
 
+def judge(
+    code: str, spec: dict[str, Any], sandbox: Runner, score: Score = "all", timeout_s: float | None = None
+) -> Verdict:
+    """The verdict as the code task asks for it."""
+    report = run_tests(code, CodeTests.parse(spec), sandbox, timeout_s, stop_early=score == "all")
+    return verdict(report, score)
+
+
 ACCEPTED = [
     ("print(sum(map(int, input().split())))", ADD),
     ("def f(x): return x * 2\nprint('noise')", TWICE),
@@ -58,8 +65,8 @@ ACCEPTED = [
 
 @pytest.mark.parametrize(("code", "tests"), ACCEPTED)
 def test_right_programs_are_accepted(sandbox: Sandbox, code: str, tests: dict) -> None:
-    verdict = judge_code(code, CodeTests.parse(tests), sandbox, timeout_s=20)
-    assert (verdict.score, verdict.outcome) == (1.0, Outcome.CORRECT), verdict
+    found = judge(code, tests, sandbox, timeout_s=20)
+    assert (found.score, found.outcome) == (1.0, Outcome.CORRECT), found
 
 
 ALWAYS = (
@@ -100,12 +107,11 @@ HACKS = {
 
 @pytest.mark.parametrize("tests", [ADD, TWICE, INC, CHECK], ids=["stdin", "function", "assert", "check"])
 def test_hacks_are_wrong(sandbox: Sandbox, tests: dict) -> None:
-    suite = CodeTests.parse(tests)
+    def score(item: tuple[str, str]) -> tuple[str, float | None]:
+        return item[0], judge(item[1].replace("{f}", tests.get("entry", "f")), tests, sandbox, timeout_s=5).score
 
-    def judge(item: tuple[str, str]) -> tuple[str, float | None]:
-        return item[0], judge_code(item[1].replace("{f}", suite.entry or "f"), suite, sandbox, timeout_s=5).score
-
-    assert {name: score for name, score in sandbox.map(judge, HACKS.items()) if score != 0.0} == {}
+    with ThreadPoolExecutor(2) as threads:
+        assert {name: found for name, found in threads.map(score, HACKS.items()) if found != 0.0} == {}
 
 
 def test_an_expected_value_is_never_in_the_process(sandbox: Sandbox) -> None:
@@ -116,15 +122,14 @@ def test_an_expected_value_is_never_in_the_process(sandbox: Sandbox) -> None:
 
 
 def test_fraction_pays_the_share_and_all_pays_nothing(sandbox: Sandbox) -> None:
-    tests = CodeTests.parse(ADD)
-    assert judge_code("print(3)", tests, sandbox, "fraction").score == 0.5
-    assert judge_code("print(3)", tests, sandbox, "all").score == 0.0
+    assert judge("print(3)", ADD, sandbox, "fraction").score == 0.5
+    assert judge("print(3)", ADD, sandbox, "all").score == 0.0
 
 
 def test_a_timeout_says_so(sandbox: Sandbox) -> None:
     for tests, code in ((ADD, "while True: pass"), (INC, "def f(x):\n    while True: pass")):
-        verdict = judge_code(code, CodeTests.parse(tests), sandbox, timeout_s=0.5)
-        assert (verdict.score, verdict.outcome) == (0.0, Outcome.TIMEOUT)
+        found = judge(code, tests, sandbox, timeout_s=0.5)
+        assert (found.score, found.outcome) == (0.0, Outcome.TIMEOUT)
 
 
 UNFIT_TESTS = [
@@ -139,16 +144,16 @@ UNFIT_TESTS = [
 
 @pytest.mark.parametrize(("tests", "why"), UNFIT_TESTS, ids=[why for _, why in UNFIT_TESTS])
 def test_tests_that_do_not_run_are_ungradeable(sandbox: Sandbox, tests: list[str], why: str) -> None:
-    suite = CodeTests.parse({"type": "assert", "entry": "f", "tests": tests})
-    assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE, why
-    suite = CodeTests.parse({"type": "assert", "entry": "f", "setup": "1 / 0", "tests": ["assert f(1)"]})
-    assert judge_code("def f(x): return x", suite, sandbox).outcome is Outcome.UNGRADEABLE
+    spec = {"type": "assert", "entry": "f", "tests": tests}
+    assert judge("def f(x): return x", spec, sandbox).outcome is Outcome.UNGRADEABLE, why
+    spec = {"type": "assert", "entry": "f", "setup": "1 / 0", "tests": ["assert f(1)"]}
+    assert judge("def f(x): return x", spec, sandbox).outcome is Outcome.UNGRADEABLE
 
 
 def test_a_loop_of_the_test_does_not_end_early(sandbox: Sandbox) -> None:
-    tests = CodeTests.parse({"type": "assert", "entry": "f", "tests": ["assert all(map(f, [1, 2, 3]))"]})
-    assert judge_code("def f(x): raise StopIteration", tests, sandbox).score == 0.0
-    assert judge_code("def f(x): return x > 0", tests, sandbox).score == 1.0
+    tests = {"type": "assert", "entry": "f", "tests": ["assert all(map(f, [1, 2, 3]))"]}
+    assert judge("def f(x): raise StopIteration", tests, sandbox).score == 0.0
+    assert judge("def f(x): return x > 0", tests, sandbox).score == 1.0
 
 
 NESTED = {"type": "assert", "entry": "f", "tests": ["assert f(f(1)) == 3"]}
@@ -162,14 +167,14 @@ FED_BACK = {
 
 @pytest.mark.parametrize("code", FED_BACK.values(), ids=FED_BACK)
 def test_a_value_that_cannot_be_passed_back_is_wrong_and_not_ungradeable(sandbox: Sandbox, code: str) -> None:
-    verdict = judge_code(code, CodeTests.parse(NESTED), sandbox)
-    assert (verdict.score, verdict.outcome) == (0.0, Outcome.WRONG), verdict
+    found = judge(code, NESTED, sandbox)
+    assert (found.score, found.outcome) == (0.0, Outcome.WRONG), found
 
 
 def test_sets_are_arguments_like_others(sandbox: Sandbox) -> None:
     """Their order differs between processes."""
     words = {"type": "assert", "entry": "f", "tests": ["assert f({'a', 'bc', 'def', 'ghij', 'klmno'}) == 5"]}
-    assert judge_code("def f(x): return len(x)", CodeTests.parse(words), sandbox).score == 1.0
+    assert judge("def f(x): return len(x)", words, sandbox).score == 1.0
 
 
 def test_all_calls_of_a_test_share_its_time(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,7 +193,7 @@ def test_all_values_of_a_test_share_a_limit(sandbox: Sandbox, monkeypatch: pytes
 
 def test_details_are_printable(sandbox: Sandbox) -> None:
     code = "raise ValueError('\\x1b[2J\\x07')"
-    detail = judge_code(code, CodeTests.parse(ADD), sandbox).detail
+    detail = judge(code, ADD, sandbox).detail
     assert "ValueError" in detail
     assert detail.isprintable()
 
@@ -229,11 +234,11 @@ class Flaky:
 
 
 def test_infrastructure_errors_are_retried_twice_and_then_ungradeable() -> None:
-    tests = CodeTests.parse({"type": "stdin", "tests": [{"stdin": "", "expected": "3"}]})
-    assert judge_code("", tests, Flaky(2)).score == 1.0
-    verdict = judge_code("", tests, Flaky(3))
-    assert (verdict.score, verdict.outcome) == (None, Outcome.UNGRADEABLE)
-    assert "gone" in verdict.detail
+    tests = {"type": "stdin", "tests": [{"stdin": "", "expected": "3"}]}
+    assert judge("", tests, Flaky(2)).score == 1.0
+    found = judge("", tests, Flaky(3))
+    assert (found.score, found.outcome) == (None, Outcome.UNGRADEABLE)
+    assert "gone" in found.detail
 
 
 def test_more_than_one_percent_of_them_stops_the_run() -> None:
@@ -245,52 +250,3 @@ def test_more_than_one_percent_of_them_stops_the_run() -> None:
     ledger.record(bad)
     with pytest.raises(JudgeUnavailableError, match=r"4 of 302 .* gone"):
         ledger.check()
-
-
-@pytest.mark.parametrize(
-    ("printed", "expected", "tolerance", "same"),
-    [
-        ("1\n2\n", "1\n2", None, True),
-        ("1  2", "1 2", None, True),
-        ("1", "1\n2", None, False),
-        ("1\n\n2", "1\n2", None, False),
-        ("1.0", "1", None, False),
-        ("1.0000001", "1", 1e-6, True),
-        ("1.1", "1", 1e-6, False),
-        ("nan", "nan", 1e-6, True),  # the same word, where it is the expected one
-        ("nan", "1", 1e-6, False),
-        ("inf", "1e308", 1e-6, False),
-        ("1e999", "1", 1e-6, False),
-        ("1_0", "10", 1e-6, False),
-        ("١", "1", 1e-6, False),
-        ("", "", None, True),
-    ],
-)
-def test_same_output(printed: str, expected: str, tolerance: float | None, same: bool) -> None:
-    assert same_output(printed, expected, tolerance) is same
-
-
-def test_the_time_to_judge_is_linear_in_the_text() -> None:
-    """Each takes hours if a pattern tries every split of the run of characters."""
-    assert not same_output("1" * 4_000_000 + "x", "1", 1e-6)
-    assert extract_code("``` " + " " * 4_000_000 + "!") is None
-    assert extract_code(" " * 4_000_000 + "!") is None
-
-
-@pytest.mark.parametrize(
-    ("text", "code"),
-    [
-        ("<answer>x = 1</answer>", "x = 1"),
-        ("<think>```python\na\n```</think> <answer>\n```python\nb\n```\n</answer>", "b\n"),
-        ("```\na\n```\n\n```py\nb\n```", "b\n"),
-        ("<think>\n```\na\n```\n</think>", None),
-        ("```python\na", None),
-        ("```\na\n```\n```\nb", None),
-        ("<answer>a</answer><answer>b</answer>", None),
-        ("<answer>a", None),
-        ("no code", None),
-        ("```\n\n```", None),
-    ],
-)
-def test_extract_code(text: str, code: str | None) -> None:
-    assert extract_code(text) == code

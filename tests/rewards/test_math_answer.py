@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from rewards import Outcome
-from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, grade_many, symbolic
+from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, symbolic
 from rewards.math_answer.extract import extract
 from rewards.math_answer.numbers import exact_number
 from rewards.math_answer.policy import SOURCES
@@ -67,11 +67,6 @@ def test_a_slow_proof_ends_at_its_deadline_and_is_no_crash(monkeypatch: pytest.M
     slow.close()
 
 
-def test_grade_many_keeps_order_and_agrees_with_grade() -> None:
-    pairs = [("5", r"\boxed{5}"), ("5", r"\boxed{6}"), ("5", "so 5: \\boxed{5}"), (r"\lfloor x\rfloor", r"\boxed{x}")]
-    assert grade_many(pairs, deadline_s=2.0) == [grade(*pair, Policy(deadline_s=2.0)) for pair in pairs]
-
-
 @pytest.mark.parametrize(
     ("policy", "gold", "response", "correct"),
     [
@@ -83,6 +78,7 @@ def test_grade_many_keeps_order_and_agrees_with_grade() -> None:
         (Policy(relative_tolerance=0.01), "3", r"\boxed{3.01}", False),  # a whole gold is exact
         (Policy(check_units=False), "5 cm", r"\boxed{5\text{ m}}", True),
         (Policy(inequality_as_interval=False), "x>3", r"\boxed{(3,\infty)}", False),
+        (Policy(relative_tolerance=0.01), r"-\pi", r"\boxed{2}", False),  # an irrational gold, too
         (Policy(join_boxes=False), "2", r"\boxed{1}, \boxed{2}", True),
         (Policy(answer_in=("box",)), "5", "The answer is 5", False),
         (Policy(answer_in=("tag",)), "5", r"\boxed{6} <answer>5</answer>", True),
@@ -139,6 +135,23 @@ def test_extract(response: str, text: str, place: str) -> None:
 @pytest.mark.parametrize("response", ["<think>\\boxed{5}", "<think>5</think>\\boxed{}", "", "\\boxed{5"])
 def test_extract_finds_nothing(response: str) -> None:
     assert extract(response, SOURCES) is None
+
+
+LONG = [
+    ("(1, 2)", "(1e5000, 2)", False),
+    ("(10^{5000}, 2)", "(1e5000, 2)", True),
+    ("x", "1e5000 x", False),
+    ("5", "(1e5000)_8", False),
+    ("0", "1e-5000", False),
+    ("1/2006!", "1/2004!", False),  # 5,756 and 5,749 digits
+]
+
+
+@pytest.mark.parametrize(("gold", "answer", "correct"), LONG)
+def test_numbers_of_more_digits_than_python_writes_are_judged(gold: str, answer: str, correct: bool) -> None:
+    """It refuses to write a whole number of more than 4,300 digits in decimal."""
+    assert (grade(gold, rf"\boxed{{{answer}}}").outcome is Outcome.CORRECT) == correct
+    assert (grade(answer, rf"\boxed{{{gold}}}").outcome is Outcome.CORRECT) == correct
 
 
 @pytest.mark.parametrize(

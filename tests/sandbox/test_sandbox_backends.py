@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rewards.code_tests import CodeTests, Runner, judge_code
+from rewards.code_tests import CodeTests, Runner, run_tests, verdict
 from sandbox import Sandbox, SandboxUnavailableError, Status
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.fusion import FusionSandbox
@@ -98,7 +98,8 @@ def run_code(sandbox: Sandbox, body: dict[str, Any]) -> dict[str, Any]:
 
 def judge_cases(runner: Runner) -> None:
     for spec, code, score in CASES:
-        assert judge_code(code, CodeTests.parse(spec), runner, timeout_s=20).score == score, (spec, code)
+        report = run_tests(code, CodeTests.parse(spec), runner, timeout_s=20)
+        assert verdict(report, "all").score == score, (spec, code)
 
 
 def test_http_is_judged_by_the_same_judge(server: str) -> None:
