@@ -148,7 +148,7 @@ def load_engine(config: Config) -> Engine:
         ValueError: The model cannot be loaded, or stop strings do not work with it.
     """
     tokenizer, model = load_tokenizer(config.model), load_model(config.model).eval()
-    speed_up_cpu(model)
+    speed_up_cpu(model, config.model)
     if torch.cuda.is_available():
         model.to(torch.device("cuda"))
     bf16 = config.trainer.get("bf16", not config.trainer.get("fp16"))  # TRL's default is true

@@ -18,6 +18,8 @@ from r1zero.rollout.loop import Loop
 from r1zero.rollout.sampling import Completion, Sampling, keyed_uniforms
 from r1zero.rollout.stop_strings import StopStrings
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PROMPT = "Numbers: 3 5 7 Target: 22 <think>\n"
 
 
