@@ -3,11 +3,11 @@
 ``python -m benchmarks.rollout [--model nano] [--rounds 3] [key=value ...]``   the embedded model on its own task
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
 
-All loops run in one process, one after the other in every round, on the same prompts and with what ``r1zero/models/cpu.py``
-sets up on a CPU; it stays for the models that follow. Random weights draw tokens almost evenly, so a completion ends at
-each token with the chance that gives ``--mean-tokens`` on average: lengths vary as in training. ``utilization`` is the
-arithmetic that the sampled tokens need over what the measured peak of a large matrix product allows in that time: the
-distance to the floor.
+All loops run in one process, one after the other in every round, on the same prompts and with what
+``r1zero/models/cpu.py`` sets up on a CPU; it stays for the models that follow. Random weights draw tokens almost
+evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths vary as in
+training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large matrix product
+allows in that time: the distance to the floor.
 """
 
 import argparse
@@ -15,7 +15,6 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,16 +26,18 @@ from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, Pr
 from benchmarks.train_step import device_name
 from r1zero.command_line import quiet
 from r1zero.config.compose import register_schema, resolve
+from r1zero.config.schema import ModelConfig
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.flops import matmul_peak, model_flops
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.tokens import encode
 from r1zero.rollout.decode import decode
 from r1zero.rollout.library_loops import generate, generate_continuously
-from r1zero.rollout.sampling import Completion, Sampling
+from r1zero.rollout.loop import SampleRows
+from r1zero.rollout.sampling import Sampling
 from r1zero.tasks.build import build_task
 
-LOOPS: dict[str, Callable[..., list[Completion]]] = {
+LOOPS: dict[str, SampleRows] = {
     "generate": generate,
     "continuous": generate_continuously,
     "r1zero": decode,
@@ -75,14 +76,10 @@ def task_workload(model: str, num_rows: int, overrides: list[str]) -> Workload:
     tokenizer = load_tokenizer(config.model)
     rows = build_task(config, tokenizer).train[: num_rows // 8]
     prompts = [encode(row["prompt"], tokenizer) for row in rows for _ in range(8)]
-    return Workload(
-        f"{Path(model).name} x {len(prompts)}",
-        load_model(config.model).eval(),
-        prompts,
-        [tokenizer.eos_token_id],
-        tokenizer.pad_token_id,
-        config.trainer["max_completion_length"],
-    )
+    loaded = load_model(config.model).eval()
+    speed_up_cpu(loaded, config.model)
+    label, max_tokens = f"{Path(model).name} x {len(prompts)}", config.trainer["max_completion_length"]
+    return Workload(label, loaded, prompts, [tokenizer.eos_token_id], tokenizer.pad_token_id, max_tokens)
 
 
 def random_workload(
@@ -106,13 +103,15 @@ def random_workload(
         model = (
             AutoModelForCausalLM.from_config(Qwen2Config(**sizes)) if qwen else LlamaForCausalLM(LlamaConfig(**sizes))
         )
+    model = model.to(dtype).eval()
+    speed_up_cpu(model, ModelConfig(name=shape))
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(32, 129, (num_rows // 8,), generator=generator).tolist()
     distinct = [torch.randint(vocabulary, (length,), generator=generator).tolist() for length in lengths]
     prompts = [prompt for prompt in distinct for _ in range(8)]
     eos_ids = torch.randperm(vocabulary, generator=generator)[: max(1, vocabulary // mean_tokens)].tolist()
     label = f"{shape} x {len(prompts)}, {mean_tokens} of {max_tokens}"
-    return Workload(label, model.to(dtype).eval(), prompts, eos_ids, eos_ids[0], max_tokens)
+    return Workload(label, model, prompts, eos_ids, eos_ids[0], max_tokens)
 
 
 def measure(work: Workload, names: list[str], rounds: int, peak: float) -> dict[str, dict[str, float]]:
@@ -184,7 +183,6 @@ def main() -> None:
                     work = random_workload(shape, rows, mean, arguments.max_tokens, device, dtype)
                 else:
                     work = task_workload(arguments.model, rows, arguments.overrides)
-                speed_up_cpu(work.model)
                 peak = matmul_peak(device, dtype)
                 results[work.label] = measure(work, arguments.loops, arguments.rounds, peak)
                 sys.stdout.write("\n".join(table(work.label, results[work.label])) + "\n")

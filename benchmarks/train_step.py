@@ -87,7 +87,7 @@ def measure(contender: str, model: str, steps: int, same_kernels: bool, override
         tokenizer, policy = load_tokenizer(config.model), load_model(config.model)
         task = build_task(config, tokenizer)
         if same_kernels or contender == "r1zero":
-            speed_up_cpu(policy)
+            speed_up_cpu(policy, config.model)
         if contender == "trl":
             functions, args.reward_weights = reward_functions(task, config.reward.weights)
             trainer = GRPOTrainer(

@@ -10,17 +10,19 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from r1zero.config.schema import ModelConfig
+from r1zero.config.schema import ModelConfig, RolloutConfig
 from r1zero.config.templates import TEMPLATES
-from r1zero.models.load import load_model
+from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.tokens import encode
+from r1zero.rollout.engine import Engine
 from r1zero.rollout.sampling import Sampling
-from r1zero.rollout.stream import stream
 from r1zero.runs.checkpoints import newest_checkpoint
 from r1zero.runs.reading import Run, load_run
 from r1zero.tasks.prompts import render
@@ -44,6 +46,11 @@ def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> 
             "'Numbers: 3 5 7 Target: 22' with integers from 0 to 200, and nothing else."
         )
     return prompt
+
+
+def plain_engine(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Engine:
+    """An engine that samples from ``model`` as it was loaded: no stop strings, no autocast."""
+    return Engine(model.eval(), tokenizer, RolloutConfig("native", max_rows=1), [], lambda: nullcontext(model))
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -101,10 +108,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     try:
         run = load_run(arguments.run)
         checkpoint = arguments.checkpoint or newest_checkpoint(arguments.run)
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        base = ModelConfig(**run.config["model"])
+        trained = replace(base, path=str(checkpoint), gguf_package=None)
+        tokenizer = load_tokenizer(trained)
         prompt = arguments.prompt if arguments.raw else full_prompt(run, arguments.prompt, tokenizer)
-        base = load_model(ModelConfig(**run.config["model"])).eval()
-        trained = AutoModelForCausalLM.from_pretrained(checkpoint).eval()
+        engines = [plain_engine(load_model(each), tokenizer) for each in (base, trained)]
     except (ValueError, OSError) as error:
         parser.error(str(error))
     trainer = run.config["trainer"]
@@ -115,7 +123,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     sys.stdout.write(f"{prompt}\n")
     key = f"sample/{arguments.seed}"
-    streams = [stream(model, tokenizer, prompt, sampling, key) for model in (base, trained)]
+    streams = [engine.stream(prompt, key, sampling) for engine in engines]
     show(["step 0", f"now ({checkpoint.name})"], streams)
 
 

@@ -41,7 +41,7 @@ from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.lora import export_merged, lora_config
 from r1zero.reporting.report import show
 from r1zero.runs.checkpoints import check_checkpoint, last_checkpoint, step_of
-from r1zero.runs.directory import forget_after, is_finished, load_config, release_run_dir, write_status
+from r1zero.runs.directory import add_facts, forget_after, is_finished, load_config, release_run_dir, write_status
 from r1zero.runs.resume import open_run
 from r1zero.sweeping.jobs import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
@@ -95,7 +95,7 @@ def train(config: Config, run_dir: Path) -> int:
         task = build_task(config, tokenizer)
         check_enough_prompts(len(task.train), args)
         model = load_model(config.model)
-        speed_up_cpu(model)
+        cpu_kernels = speed_up_cpu(model, config.model)
     except ValueError as error:
         if rank() == 0:
             release_run_dir(run_dir)
@@ -104,6 +104,7 @@ def train(config: Config, run_dir: Path) -> int:
     tracker: Tracker = SilentTracker()
     if rank() == 0:
         forget_after(run_dir, last_step)
+        add_facts(run_dir, {"cpu_kernels": cpu_kernels})
         resumed = (run_dir / "metrics.jsonl").exists()
         tracker = Tracker(config, run_dir, num_steps, last_step if resumed else None)
     held_out = HeldOutAccuracy(task, config.eval, config.seed)

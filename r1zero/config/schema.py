@@ -23,6 +23,8 @@ class ModelConfig:
         dtype: Type of the trained weights. An AdamW step at lr 1e-6 is below the resolution of bfloat16 weights, so
             keep float32 (with ``trainer.bf16=true`` for speed) unless DeepSpeed holds float32 master weights.
         attn_implementation: As in ``from_pretrained``; null lets transformers choose.
+        cpu_kernels: On a machine without a GPU, change torch, TRL and glibc for the whole process to what is faster
+            (``r1zero.models.cpu``); false leaves them as they come. ``environment.json`` says what was changed.
         architecture: The keys of the model's ``config.json`` that give its size, for ``r1zero.memory``; empty reads the
             file.
     """
@@ -32,6 +34,7 @@ class ModelConfig:
     gguf_package: str | None = None
     dtype: str = "float32"
     attn_implementation: str | None = None
+    cpu_kernels: bool = True
     architecture: dict[str, Any] = field(default_factory=dict)
 
 

@@ -1,6 +1,7 @@
-"""What torch and TRL leave undone on a CPU: products at full speed on AMD, dense logits, memory kept between steps.
+"""What makes a model faster on a CPU: products at full speed on AMD, dense logits, memory kept between steps.
 
-``python -m benchmarks.train_step`` gives it to our trainer alone, ``--same-kernels`` to TRL's as well.
+All three change torch, TRL or glibc for the whole process, until it ends; ``model.cpu_kernels=false`` leaves them as
+they come. ``python -m benchmarks.train_step`` gives them to our trainer alone, ``--same-kernels`` to TRL's as well.
 """
 
 import ctypes
@@ -15,6 +16,8 @@ import torch
 from transformers import PreTrainedModel
 from trl.trainer import utils as trl_utils
 
+from r1zero.config.schema import ModelConfig
+
 log = logging.getLogger(__name__)
 
 # Smaller products (multiply-adds) take less time than the way through Python.
@@ -25,36 +28,48 @@ MIN_MODEL_BYTES_TO_KEEP_MEMORY = 100 << 20
 # oneDNN keeps a kernel for every shape it has met, 1,024 of them by default: megabytes each, and no two micro-batches
 # have one shape. A micro-batch needs about a dozen.
 KERNELS_TO_KEEP = "32"
-# Logits that TRL computes at once for a token, None if this TRL has no such limit.
+# The private name of TRL's limit on the logits that it computes at once for a token. None: this TRL has no such limit.
 TILE_WIDTH = "_CHUNKED_LOGPROB_CHUNK_SIZE"
 WIDEST_TILE: int | None = getattr(trl_utils, TILE_WIDTH, None)
-# mallopt(3): never map a block on its own; give back to the kernel only above so many bytes; ask for so many at once.
+# Of mallopt(3): map no block on its own; give memory back to the kernel only above TRIM_BYTES; ask for PAD_BYTES more.
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX = -1, -2, -4
 TRIM_BYTES, PAD_BYTES = 2**31 - 1, 64 << 20
 
 
-def speed_up_cpu(model: PreTrainedModel) -> None:
-    """From now on, in this process, what makes a model faster on this CPU; results differ in rounding at most."""
-    if torch.cuda.is_available():
-        return
-    use_onednn_where_faster()
-    fit_logit_tiles(model.config.get_text_config().vocab_size)
-    if model.num_parameters() * model.dtype.itemsize >= MIN_MODEL_BYTES_TO_KEEP_MEMORY:
-        keep_freed_memory()
+def speed_up_cpu(model: PreTrainedModel, config: ModelConfig) -> list[str]:
+    """What was changed in this process, from now on, to make ``model`` faster on this CPU; results differ in rounding.
+
+    Empty on a machine with a GPU, and when ``config.cpu_kernels`` is false.
+    """
+    if torch.cuda.is_available() or not config.cpu_kernels:
+        return []
+    done = {
+        "oneDNN float32 products": use_onednn_where_faster() is not None,
+        "logit tiles as wide as the vocabulary": fit_logit_tiles(model.config.get_text_config().vocab_size),
+        "freed memory kept": is_large(model) and keep_freed_memory(),
+    }
+    return [what for what, whether in done.items() if whether]
 
 
-def fit_logit_tiles(vocab_size: int) -> None:
-    """Let TRL's tiles of logits be no wider than the vocabulary.
+def is_large(model: PreTrainedModel) -> bool:
+    """Whether a step frees and asks for so much memory that keeping it pays."""
+    return model.num_parameters() * model.dtype.itemsize >= MIN_MODEL_BYTES_TO_KEEP_MEMORY
+
+
+def fit_logit_tiles(vocab_size: int) -> bool:
+    """Let TRL's tiles of logits be no wider than the vocabulary; whether that makes them narrower.
 
     They are rows of a buffer for 32,768 logits. With 223 of them, each row lies on a page of its own, at a distance
     that maps all rows to the same lines of the cache.
     """
-    if WIDEST_TILE is not None:
-        setattr(trl_utils, TILE_WIDTH, min(WIDEST_TILE, vocab_size))
+    if WIDEST_TILE is None:
+        return False
+    setattr(trl_utils, TILE_WIDTH, min(WIDEST_TILE, vocab_size))
+    return vocab_size < WIDEST_TILE
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed for the next step, else the kernel zeroes it anew; whether this libc can."""
+    """Let glibc keep freed memory for the next step, else the kernel zeroes it again; whether this libc can."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return False

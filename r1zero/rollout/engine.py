@@ -1,13 +1,12 @@
-"""One way to completions: an engine draws them from a policy, whichever loop does the work.
+"""The one way to completions: an ``Engine`` draws them from a model, whichever loop does the work.
 
-Training, held-out evaluation and the commands sample through the same object, so prompts, end tokens and stop strings
-mean the same everywhere. Judging and recording are their callers' business.
+Training, held-out evaluation and the commands sample through it, so prompts, end tokens and stop strings mean the same
+everywhere. It neither judges nor records: its callers do.
 """
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -16,9 +15,10 @@ from r1zero.config.schema import Config, RolloutConfig
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.tokens import encode
-from r1zero.rollout.decode import decode
+from r1zero.rollout.decode import decode, follow
 from r1zero.rollout.kv_cache import has_plain_cache
 from r1zero.rollout.library_loops import generate, generate_continuously
+from r1zero.rollout.loop import Loop
 from r1zero.rollout.sampling import Completion, OnFinish, Sampling
 from r1zero.rollout.stop_strings import StopStrings
 
@@ -26,12 +26,14 @@ log = logging.getLogger(__name__)
 
 OnText = Callable[[int, Completion, str], None]
 
-# Under vLLM, evaluation decodes in process.
-LOOPS: dict[str, Callable[..., list[Completion]]] = {
-    "native": decode,
-    "vllm": decode,
-    "transformers": generate,
-    "continuous": generate_continuously,
+NATIVE = Loop(decode, scores=True, stops=True, follow=follow)
+GENERATE = Loop(generate)
+# The loop of each ``rollout.backend``. Under vllm, TRL samples for training and the native loop for evaluation.
+LOOPS = {
+    "native": NATIVE,
+    "vllm": NATIVE,
+    "transformers": GENERATE,
+    "continuous": Loop(generate_continuously),
 }
 
 
@@ -45,12 +47,12 @@ class Engine:
         opened: Gives the model ready to sample: unwrapped, in evaluation mode, under the autocast that training uses.
 
     Attributes:
-        scores: Whether completions come with log-probabilities and entropies; the library's loops give none.
+        scores: Whether completions come with log-probabilities and entropies.
         stop: The stop strings; None without any.
         end_ids: Tokens that end a completion.
 
     Raises:
-        ValueError: The loop that this model needs has no stop strings.
+        ValueError: There are stop strings, and the loop that this model needs does not know them.
     """
 
     def __init__(
@@ -62,12 +64,11 @@ class Engine:
         opened: Callable[[], AbstractContextManager[PreTrainedModel]],
     ) -> None:
         self.tokenizer, self.max_rows, self.opened = tokenizer, rollout.max_rows, opened
-        loop = choose_loop(rollout.backend, model)
-        self.scores = loop is decode
-        if stop_strings and not self.scores:
+        self.loop = choose_loop(rollout.backend, model)
+        self.scores = self.loop.scores
+        if stop_strings and not self.loop.stops:
             raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
         self.stop = StopStrings(list(stop_strings), tokenizer) if stop_strings else None
-        self.loop: Callable[..., list[Completion]] = partial(loop, stop=self.stop) if self.stop else loop
         self.end_ids = end_tokens(model, tokenizer)
 
     def sample(
@@ -83,8 +84,8 @@ class Engine:
         """
         pad_id = self.tokenizer.pad_token_id
         with self.opened() as model:
-            return self.loop(
-                model, prompts, keys, sampling, self.end_ids, pad_id, max_rows=self.max_rows, on_finish=on_finish
+            return self.loop.sample(
+                model, prompts, keys, sampling, self.end_ids, pad_id, self.max_rows, self.stop, on_finish
             )
 
     def sample_texts(
@@ -94,19 +95,42 @@ class Engine:
         texts: dict[int, str] = {}
 
         def finished(row: int, completion: Completion) -> None:
-            texts[row] = str(self.tokenizer.decode(completion.ids, skip_special_tokens=True))
+            texts[row] = self.text(completion.ids)
             if on_finish is not None:
                 on_finish(row, completion, texts[row])
 
         completions = self.sample([encode(prompt, self.tokenizer) for prompt in prompts], keys, sampling, finished)
         return [(completion, texts[row]) for row, completion in enumerate(completions)]
 
+    def stream(self, prompt: str, key: str, sampling: Sampling) -> Iterator[str]:
+        """The text so far of the completion that ``sample_texts`` gives for ``key``, while it grows.
 
-def choose_loop(backend: str, model: PreTrainedModel) -> Callable[..., list[Completion]]:
+        A loop that knows whole completions alone gives its text once. Several streams may be read in turn.
+        """
+        if self.loop.follow is None:
+            yield from (text for _, text in self.sample_texts([prompt], [key], sampling))
+            return
+        ids, pad_id = encode(prompt, self.tokenizer), self.tokenizer.pad_token_id
+        with self.opened() as model:
+            looks = self.loop.follow(model, ids, key, sampling, self.end_ids, pad_id, self.stop)
+
+        def look() -> list[int] | None:
+            # Opened for each look anew: else autocast would stay on for whoever reads the texts, other streams too.
+            with self.opened():
+                return next(looks, None)
+
+        yield from map(self.text, iter(look, None))
+
+    def text(self, ids: list[int]) -> str:
+        """The text of a completion's tokens, without special ones."""
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+
+
+def choose_loop(backend: str, model: PreTrainedModel) -> Loop:
     """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
-    if LOOPS[backend] is decode and not has_plain_cache(model):
+    if LOOPS[backend] is NATIVE and not has_plain_cache(model):
         log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
-        return generate
+        return GENERATE
     return LOOPS[backend]
 
 
@@ -124,7 +148,7 @@ def load_engine(config: Config) -> Engine:
         ValueError: The model cannot be loaded, or stop strings do not work with it.
     """
     tokenizer, model = load_tokenizer(config.model), load_model(config.model).eval()
-    speed_up_cpu(model)
+    speed_up_cpu(model, config.model)
     if torch.cuda.is_available():
         model.to(torch.device("cuda"))
     bf16 = config.trainer.get("bf16", not config.trainer.get("fp16"))  # TRL's default is true

@@ -1,6 +1,7 @@
-"""Rollouts through the library's own loops, for any model; they return no log-probabilities.
+"""The loops of transformers, for any causal language model: ``generate`` and continuous batching.
 
-Randomness depends on all keys together, not on each row's own, so a completion changes with the rows beside it.
+They give no log-probabilities, know no stop strings, and draw all rows from one generator: so a completion changes with
+the rows beside it.
 """
 
 import hashlib
@@ -14,18 +15,27 @@ from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedM
 
 from r1zero.models.tokens import left_pad
 from r1zero.rollout.sampling import Completion, OnFinish, Sampling
+from r1zero.rollout.stop_strings import StopStrings
 
 
 @contextmanager
 def seeded(keys: Sequence[str]) -> Iterator[None]:
-    """The global generator seeded by ``keys``, and left as it was."""
+    """Within it, torch's global generator is seeded by ``keys``; afterwards it is as it was."""
     with torch.random.fork_rng():
         torch.manual_seed(int.from_bytes(hashlib.sha256("\n".join(keys).encode()).digest()[:7]))
         yield
 
 
-def generation_config(sampling: Sampling, eos_ids: Sequence[int], pad_id: int) -> GenerationConfig:
-    """``sampling`` in the library's words."""
+def generation_config(
+    sampling: Sampling, eos_ids: Sequence[int], pad_id: int, stop: StopStrings | None
+) -> GenerationConfig:
+    """The library's form of what a loop is given.
+
+    Raises:
+        RuntimeError: There are stop strings, with which the engine never calls these loops.
+    """
+    if stop is not None:
+        raise RuntimeError("the loops of transformers are not given stop strings: Loop.stops is false for them.")
     how: dict[str, Any] = {"do_sample": False}
     if not sampling.greedy:
         how = {"do_sample": True, "temperature": sampling.temperature, "top_k": sampling.top_k}
@@ -40,7 +50,7 @@ def cut(ids: list[int], eos_ids: Sequence[int]) -> Completion:
 
 
 def announced(completions: Iterable[Completion], first_row: int, on_finish: OnFinish | None) -> list[Completion]:
-    """``completions`` as a list, each given to ``on_finish`` with its row; the first is row ``first_row``."""
+    """``completions`` as a list, after each was given to ``on_finish`` with its row; the first is ``first_row``."""
     known = list(completions)
     if on_finish is not None:
         for row, completion in enumerate(known, start=first_row):
@@ -57,12 +67,14 @@ def generate(
     eos_ids: Sequence[int],
     pad_id: int,
     max_rows: int = 512,
+    stop: StopStrings | None = None,
     on_finish: OnFinish | None = None,
 ) -> list[Completion]:
-    """One completion for each row of ``prompts`` by ``model.generate``, ``max_rows`` at a time, each until its longest
-    ends.
+    """One completion for each row of ``prompts`` by ``model.generate``; the arguments are those of ``SampleRows``.
+
+    Decodes ``max_rows`` rows at a time, until the longest of them ends; ``on_finish`` gets them then.
     """
-    how = generation_config(sampling, eos_ids, pad_id)
+    how = generation_config(sampling, eos_ids, pad_id, stop)
     completions: list[Completion] = []
     with seeded(keys):
         for start in range(0, len(prompts), max_rows):
@@ -84,15 +96,19 @@ def generate_continuously(
     eos_ids: Sequence[int],
     pad_id: int,
     max_rows: int = 512,
+    stop: StopStrings | None = None,
     on_finish: OnFinish | None = None,
 ) -> list[Completion]:
-    """One completion for each row of ``prompts`` by the library's continuous batching: paged attention, at most
-    ``max_rows`` in flight.
+    """One completion for each row of ``prompts`` by paged attention, rows that end making room for waiting ones.
+
+    The arguments are those of ``SampleRows``; ``on_finish`` gets all rows at the end.
     """
+    if not prompts:  # which the library takes for an error
+        return []
     with seeded(keys):
         outputs = cast(Any, model).generate_batch(
             [list(prompt) for prompt in prompts],
-            generation_config=generation_config(sampling, eos_ids, pad_id),
+            generation_config=generation_config(sampling, eos_ids, pad_id, stop),
             continuous_batching_config=ContinuousBatchingConfig(max_requests_per_batch=max_rows),
             progress_bar=False,
         )

@@ -8,12 +8,14 @@ import sys
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
 
 from r1zero.config.schema import PARTS, Config
 from r1zero.config.tasks import read_task
+from r1zero.runs.files import read_json, write_json
 
 
 def claim_run_dir(path: Path, config: Config) -> None:
@@ -38,6 +40,12 @@ def claim_run_dir(path: Path, config: Config) -> None:
             f"hydra.run.dir = {path}: cannot be written ({error.strerror}). Set hydra.run.dir to a writable folder."
         ) from error
     (path / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+
+
+def add_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Add what is known only when training starts to the ``environment.json`` of the run in ``path``."""
+    file = path / "environment.json"
+    write_json((read_json(file) if file.is_file() else {}) | facts, file)
 
 
 def release_run_dir(path: Path) -> None:

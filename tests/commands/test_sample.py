@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import compose_config
-from transformers import PreTrainedTokenizerFast
 
 from r1zero import sample
 from r1zero.config.schema import ModelConfig
 from r1zero.models.load import load_model, load_tokenizer
-from r1zero.rollout.decode import decode
 from r1zero.rollout.sampling import Sampling
 
 WEIGHTS = Path(__file__).parents[2] / "r1zero" / "nano" / "weights"
@@ -37,14 +35,17 @@ def test_two_equal_models_write_the_same(run_dir: Path, capsys: pytest.CaptureFi
     assert all(left.strip() == right.strip() for left, right in sides)
 
 
-def test_the_stream_is_what_the_rollout_samples(tokenizer: PreTrainedTokenizerFast) -> None:
+def test_both_sides_grow_in_lockstep() -> None:
+    """Each step of one stream is read before the next of the other, and both end as the rollout does."""
     config = ModelConfig(name="nano", path="nano")
-    model, tokenizer = load_model(config).eval(), load_tokenizer(config)
+    tokenizer = load_tokenizer(config)
+    engines = [sample.plain_engine(load_model(config), tokenizer) for _ in range(2)]
     prompt, sampling = "Numbers: 3 5 7 Target: 22 <think>\n", Sampling(max_tokens=30)
-    *_, text = sample.stream(model, tokenizer, prompt, sampling, "k")
-    ids = tokenizer(prompt)["input_ids"]
-    (done,) = decode(model, [ids], ["k"], sampling, [tokenizer.eos_token_id], tokenizer.pad_token_id)
-    assert text == tokenizer.decode(done.ids, skip_special_tokens=True)
+    steps = list(zip(*(engine.stream(prompt, "k", sampling) for engine in engines), strict=True))
+    assert all(left == right for left, right in steps)
+    ((done, text),) = engines[0].sample_texts([prompt], ["k"], sampling)
+    assert [left for left, _ in steps] == [engines[0].text(done.ids[:length]) for length in range(1, len(done.ids) + 1)]
+    assert steps[-1] == (text, text)
 
 
 def test_the_newest_checkpoint_is_taken(run_dir: Path) -> None:

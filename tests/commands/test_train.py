@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 from transformers import AutoModelForCausalLM
 
@@ -109,6 +110,7 @@ def test_the_run_says_what_it_was(run_dir: Path) -> None:
     assert config["trainer"]["max_steps"] == 3
     environment = json.loads((run_dir / "environment.json").read_text())
     assert {"git_commit", "torch", "trl", "command", "device"} <= environment.keys()
+    assert torch.cuda.is_available() or "logit tiles as wide as the vocabulary" in environment["cpu_kernels"]
     assert (run_dir / "report.html").stat().st_size > 20_000
     assert (run_dir / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert list((run_dir / "wandb").glob("offline-run-*"))

@@ -2,6 +2,7 @@
 
 import copy
 import ctypes
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import LlamaForCausalLM
 from trl.trainer import utils as trl_utils
 from trl.trainer.utils import add_fused_lm_head
 
+from r1zero.config.schema import ModelConfig
 from r1zero.models import cpu
 
 
@@ -140,19 +142,75 @@ def test_freed_memory_is_kept_where_the_libc_can(monkeypatch: pytest.MonkeyPatch
     assert not cpu.keep_freed_memory()
 
 
+ONEDNN, TILES, MEMORY = "oneDNN float32 products", "logit tiles as wide as the vocabulary", "freed memory kept"
+
+
 @pytest.mark.parametrize(
-    ("megabytes", "gpu", "expected"),
-    [(540, False, ["products", "tiles of 99", "memory"]), (4, False, ["products", "tiles of 99"]), (540, True, [])],
+    ("megabytes", "gpu", "wanted", "expected"),
+    [
+        (540, False, True, {"products": ONEDNN, "tiles of 99": TILES, "memory": MEMORY}),
+        (4, False, True, {"products": ONEDNN, "tiles of 99": TILES}),
+        (540, True, True, {}),
+        (540, False, False, {}),
+    ],
 )
 def test_what_is_set_up_for_a_model(
-    megabytes: int, gpu: bool, expected: list[str], monkeypatch: pytest.MonkeyPatch
+    megabytes: int, gpu: bool, wanted: bool, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is done is what is said to be done."""
     done: list[str] = []
-    monkeypatch.setattr(cpu, "use_onednn_where_faster", lambda: done.append("products"))
-    monkeypatch.setattr(cpu, "keep_freed_memory", lambda: done.append("memory"))
-    monkeypatch.setattr(cpu, "fit_logit_tiles", lambda width: done.append(f"tiles of {width}"))
+    library = object()
+    monkeypatch.setattr(cpu, "use_onednn_where_faster", lambda: (done.append("products"), library)[1])
+    monkeypatch.setattr(cpu, "keep_freed_memory", lambda: (done.append("memory"), True)[1])
+    monkeypatch.setattr(cpu, "fit_logit_tiles", lambda width: (done.append(f"tiles of {width}"), True)[1])
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     config = SimpleNamespace(get_text_config=lambda: SimpleNamespace(vocab_size=99))
     model = SimpleNamespace(num_parameters=lambda: megabytes << 18, dtype=torch.float32, config=config)
-    cpu.speed_up_cpu(model)  # type: ignore[arg-type]
-    assert done == expected
+    said = cpu.speed_up_cpu(model, ModelConfig(cpu_kernels=wanted))  # type: ignore[arg-type]
+    assert done == list(expected)
+    assert said == list(expected.values())
+
+
+def test_what_cannot_be_set_up_is_not_claimed(tiny_model: LlamaForCausalLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another processor, a vocabulary wider than the widest tile, and a libc without mallopt."""
+    monkeypatch.setattr(cpu, "use_onednn_where_faster", cpu.use_onednn_where_faster.__wrapped__)
+    monkeypatch.setattr(cpu, "served_at_half_speed", lambda: False)
+    monkeypatch.setattr(cpu, "WIDEST_TILE", 100)
+    monkeypatch.setattr(trl_utils, cpu.TILE_WIDTH, cpu.WIDEST_TILE)
+    monkeypatch.setattr(cpu, "is_large", lambda model: True)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    assert tiny_model.config.vocab_size > 100
+    assert cpu.speed_up_cpu(tiny_model, ModelConfig()) == []
+
+
+FENCE = """
+import ctypes, sys, torch
+from trl.trainer import utils as trl_utils
+from conftest import compose_config
+from r1zero.models import cpu
+from r1zero.rollout.engine import load_engine
+cpu.served_at_half_speed = lambda: True
+cpu.MIN_MODEL_BYTES_TO_KEEP_MEMORY = 0
+registered, asked = [], []
+register, find = torch.library.Library.impl, ctypes.CDLL
+torch.library.Library.impl = lambda *args, **how: registered.append(args[1]) or register(*args, **how)
+ctypes.CDLL = lambda *args: asked.append(args) or find(*args)
+before = getattr(trl_utils, cpu.TILE_WIDTH)
+load_engine(compose_config("model.cpu_kernels=" + sys.argv[1]))
+print(registered, asked.count((None,)), getattr(trl_utils, cpu.TILE_WIDTH) == before)
+"""
+
+
+@pytest.mark.parametrize(("switch", "expected"), [("false", "[] 0 True"), ("true", "['mm', 'addmm'] 1 False")])
+def test_the_switch_leaves_torch_trl_and_glibc_as_they_come(switch: str, expected: str) -> None:
+    """In a process of its own: what is registered stays until the process ends."""
+    tests = Path(__file__).parents[1]
+    result = subprocess.run(
+        [sys.executable, "-c", FENCE, switch],
+        cwd=tests.parent,
+        env=os.environ | {"PYTHONPATH": f"{tests}{os.pathsep}{tests.parent}"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert result.stdout.splitlines()[-1] == expected
