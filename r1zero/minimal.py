@@ -125,7 +125,7 @@ def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: T
 def train(steps: int, seed: int) -> Iterator[str]:
     """The lines to print: a header, the base model as step 0, and one line a step."""
     tokenizer, model = load_tokenizer(MODEL), load_model(MODEL).eval()
-    speed_up_cpu(model)
+    speed_up_cpu(model, MODEL)
     task = build_countdown(TASK, RewardConfig(), tokenizer)
     order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
     optimizer = torch.optim.AdamW(model.parameters(), betas=BETAS, eps=EPSILON, weight_decay=WEIGHT_DECAY)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from canned import LENGTHS, SGD, can_completions
 from conftest import compose_config
+from fixed_completions import LENGTHS, SGD, fix_completions
 from torch.nn.utils import parameters_to_vector
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, get_scheduler
 
@@ -40,7 +40,7 @@ def test_the_gradient_is_the_trainers(
     start, twin = copy.deepcopy(tiny_model), copy.deepcopy(tiny_model)
     batch = {"num_generations": 8, "per_device_train_batch_size": 16, "gradient_accumulation_steps": 2}
     trainer = make_trainer(**SGD | batch | {"learning_rate": RATE, "max_grad_norm": max_grad_norm})
-    can_completions(trainer, RIGHT, LENGTHS)
+    fix_completions(trainer, RIGHT, LENGTHS)
     trainer.train()
 
     monkeypatch.setattr(minimal, "MAX_GRAD_NORM", max_grad_norm)
