@@ -15,6 +15,7 @@ from r1zero.reporting.page import TEMPLATES
 from r1zero.reporting.panels import COLORS, band, points
 from r1zero.reporting.statements import run_changes
 from r1zero.reporting.text import aligned, interval, percent
+from r1zero.runs.files import write_text
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run
 
@@ -92,7 +93,5 @@ def write_comparison(runs: Sequence[Run], out: Path) -> Path:
         style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(".tmp")
-    temporary.write_text(html, encoding="utf-8", errors="replace")
-    temporary.replace(out)
+    write_text(html, out)
     return out

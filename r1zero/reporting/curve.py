@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from r1zero.runs.files import replacing
 from r1zero.runs.metrics import Row, number
 from r1zero.runs.reading import Run
 
@@ -111,6 +112,5 @@ def plot_curve(run: Run, out: Path) -> None:
         right.set_ylabel("truncated", color=RED, fontsize=10)
         right.tick_params(labelsize=10, length=3, labelcolor=RED)
         right.spines[["top", "left", "bottom"]].set_visible(False)
-    temporary = out.with_suffix(".tmp")
-    figure.savefig(temporary, format="png", facecolor="white")
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")

@@ -23,10 +23,12 @@ from r1zero.measuring.behaviours import BEHAVIOURS, EQUATION
 from r1zero.measuring.change_point import Change
 from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION, SPLITS, behaviour_rates
 from r1zero.reporting.charts import svg
-from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups, files_by_step
+from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups
 from r1zero.reporting.panels import sections
 from r1zero.reporting.statements import accuracy_judge, comparisons, facts, run_changes, statements
 from r1zero.reporting.text import interval, percent
+from r1zero.runs.files import write_text
+from r1zero.runs.layout import PAGE, completions_by_step
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run
 from rewards.tags import TAGS
@@ -55,7 +57,7 @@ def alarm_cards(run: Run) -> list[dict[str, Any]]:
     """The alarms of a run in order of their first step, each with what was said last and completions that show it."""
     rows, judge = training_rows(run.rows), accuracy_judge(run)
     limits = AlarmConfig(**(run.setting("alarms") or {}))
-    files = files_by_step(run.directory, "train")
+    files = completions_by_step(run.directory, "train")
     cards = []
     for name, alarm in ALARMS.items():
         steps = [row["step"] for row in rows if row.get(f"alarm/{name}") == 1.0]
@@ -163,8 +165,6 @@ def chart_marks(changes: Sequence[Change]) -> dict[str, Change]:
 
 def write_page(run: Run, live: bool) -> Path:
     """Write ``report.html``, whole or not at all."""
-    page = run.directory / "report.html"
-    temporary = page.with_suffix(".tmp")
-    temporary.write_text(render(run, live), encoding="utf-8", errors="replace")
-    temporary.replace(page)  # a reader sees the old page or the new one, never half of it
+    page = run.directory / PAGE
+    write_text(render(run, live), page)
     return page

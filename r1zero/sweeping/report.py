@@ -16,6 +16,7 @@ import pandas as pd
 from r1zero.reporting.text import aligned, percent
 from r1zero.runs.files import write_text
 from r1zero.sweeping.figures import accuracy_figure, behaviour_figure, learning_figure
+from r1zero.sweeping.layout import PAGE, TABLE
 from r1zero.sweeping.results import SEED, Setting, Sweep, best_of, load_sweep, sentences, settings_of
 
 TITLES = {"greedy_accuracy": "greedy", "mean_length": "tokens", "truncated": "cut off", "step0_accuracy": "step 0"}
@@ -30,8 +31,8 @@ def write_sweep_report(directory: Path) -> tuple[str, Path]:
     """
     sweep = load_sweep(directory)
     settings = settings_of(sweep)
-    write_text(sweep.jobs.to_csv(index=False), directory / "sweep.csv")
-    page = directory / "sweep.html"
+    write_text(sweep.jobs.to_csv(index=False), directory / TABLE)
+    page = directory / PAGE
     write_text(sweep_html(sweep, settings), page)
     return terminal_table(sweep, settings), page
 

@@ -25,6 +25,7 @@ from r1zero.models.lora import lora_config
 from r1zero.rollout.engine import Engine, stop_strings
 from r1zero.rollout.sampling import Completion, Sampling
 from r1zero.runs.files import write_completions
+from r1zero.runs.layout import completions_file
 from r1zero.tasks.judging import EarlyVerdicts
 from r1zero.tasks.task import Task
 from r1zero.training.collecting import observe, observed_frame, rollout
@@ -131,11 +132,11 @@ class R1ZeroTrainer(LeanTrainer):
             greedy = evaluate_task(*common, replace(sampling, greedy=True), seed)
             metrics[f"eval/{self.task.name}/greedy_accuracy"] = greedy.metrics[f"eval/{self.task.name}/accuracy"]
             if self.accelerator.is_main_process:
-                path = self.run_dir / "completions" / f"greedy_{step:05d}.parquet"
+                path = completions_file(self.run_dir, "greedy", step)
                 write_completions(greedy.completions, path)
         metrics["time/eval_s"] = time.perf_counter() - started
         if self.accelerator.is_main_process:
-            write_completions(result.completions, self.run_dir / "completions" / f"eval_{step:05d}.parquet")
+            write_completions(result.completions, completions_file(self.run_dir, "eval", step))
             self.tracker.log(step, metrics)
             self.watch.finish_evaluation(metrics)
         self.last_evaluated, self.evaluation_due, self.control.should_evaluate = step, False, False
@@ -175,8 +176,8 @@ class R1ZeroTrainer(LeanTrainer):
             }
             # Several generations in one optimizer step, if steps_per_generation asks for them, get a file each.
             several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
-            part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
-            path = self.run_dir / "completions" / f"train_{self.state.global_step + 1:05d}{part}.parquet"
+            part = self._step % self.args.gradient_accumulation_steps if several else None
+            path = completions_file(self.run_dir, "train", self.state.global_step + 1, part)
             completions = observed_frame(table, self.observations)
             write_completions(completions, path)
             self.watch.add(completions)

@@ -15,6 +15,7 @@ from r1zero.config.schema import Config
 from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, raised, training_rows
 from r1zero.measuring.step_metrics import step_metrics
 from r1zero.reporting.page import write_page
+from r1zero.runs.layout import METRICS
 from r1zero.runs.metrics import Row, number, read_metrics
 from r1zero.runs.reading import load_run
 from r1zero.watching.tracking import Tracker
@@ -83,7 +84,7 @@ class Watch:
 
     def earlier_rows(self, step: int) -> list[Row]:
         """The training steps before ``step`` that a resumed run finds in its file."""
-        path = self.run_dir / "metrics.jsonl"
+        path = self.run_dir / METRICS
         rows = read_metrics(path)[0] if path.is_file() else []
         rows = training_rows([row for row in rows if row["step"] < step])
         self.device_s += 3600 * (number(rows[-1], "cost/device_hours") or 0.0) if rows else 0.0

@@ -96,7 +96,7 @@ def test_a_killed_evaluation_continues_to_the_same_result(result: Path, tmp_path
         "def write(frame, path):\n"
         "    calls.append(path)\n"
         "    if len(calls) == 3:\n"
-        "        path.with_suffix('.tmp').write_bytes(b'torn')\n"
+        "        path.with_name(path.name + '.tmp').write_bytes(b'torn')\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "    whole(frame, path)\n"
         "run.write_completions = write\n"
