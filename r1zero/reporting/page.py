@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
@@ -22,18 +21,17 @@ from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, training_rows
 from r1zero.measuring.behaviours import BEHAVIOURS, EQUATION
 from r1zero.measuring.change_point import Change
 from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION, SPLITS, behaviour_rates
-from r1zero.reporting.charts import svg
 from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups
-from r1zero.reporting.panels import sections
+from r1zero.reporting.rendering import TEMPLATES, environment
+from r1zero.reporting.run_charts import sections
 from r1zero.reporting.statements import accuracy_judge, comparisons, facts, run_changes, statements
-from r1zero.reporting.text import interval, percent
+from r1zero.reporting.text import interval
 from r1zero.runs.files import write_text
 from r1zero.runs.layout import PAGE, completions_by_step
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run
 from rewards.tags import TAGS
 
-TEMPLATES = Path(__file__).parent / "templates"
 REFRESH_S = 15
 
 # What a reader looks for in an escaped completion: tags, comparisons with the target, worked equations.
@@ -126,14 +124,13 @@ def render(run: Run, live: bool) -> str:
         run: The run.
         live: It goes on, so the page reloads itself.
     """
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(highlight=highlight, percent=percent, svg=svg, embedded_json=embedded_json)
+    templates = environment()
+    templates.filters.update(highlight=highlight, embedded_json=embedded_json)
     found = run_changes(run)
     steps, groups = example_groups(run)
     rows, num_completions = browsable(run, accuracy_judge(run))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         title=run.setting("run_name") or run.directory.resolve().name,
         run=run,
         key=f"eval/{run.task}/accuracy",
@@ -152,7 +149,6 @@ def render(run: Run, live: bool) -> str:
         live=live,
         refresh_s=REFRESH_S,
         updated=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )

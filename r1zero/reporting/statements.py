@@ -1,6 +1,6 @@
 """What a run says in words and numbers: before against after, what changed and when, on what it ran.
 
-Pure functions of what ``run_data`` has read; nothing is written or drawn.
+Pure functions of what ``r1zero.runs.reading`` has read; nothing is written or drawn.
 """
 
 import re
@@ -11,7 +11,7 @@ import pandas as pd
 
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.change_point import Change, changes, first_departure
-from r1zero.reporting.curve import series
+from r1zero.reporting.series import series
 from r1zero.reporting.text import duration, interval, percent
 from r1zero.runs.metrics import Row, number
 from r1zero.runs.reading import Run

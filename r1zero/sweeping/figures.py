@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from r1zero.reporting.curve import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, series
+from r1zero.reporting.curve import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from r1zero.reporting.series import series
 from r1zero.runs.layout import METRICS
 from r1zero.runs.reading import load_run
 from r1zero.sweeping.results import Setting, Sweep

@@ -10,9 +10,9 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
+from r1zero.reporting.rendering import environment
 from r1zero.reporting.text import aligned, percent
 from r1zero.runs.files import write_text
 from r1zero.sweeping.figures import accuracy_figure, behaviour_figure, learning_figure
@@ -112,8 +112,6 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
 
 def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
     """The page; it needs no other file, and every text is escaped."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parents[1] / "reporting" / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     figures = [
         (
             "Accuracy",
@@ -127,20 +125,23 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
     shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir"]
     jobs = sweep.jobs[shown].astype(object).where(sweep.jobs[shown].notna(), None)
     table, best = setting_rows(sweep, settings), best_of(settings)
-    return environment.get_template("sweep.html").render(
-        title=sweep.directory.resolve().name,
-        sweep=sweep,
-        counts=sweep.counts(),
-        best=best,
-        best_row=table[settings.index(best) + 1] if best else None,
-        percent=percent,
-        sentences=sentences(settings),
-        best_command=best_command(sweep, settings),
-        table=table,
-        figures=[(title, text, image) for title, text, image in drawn if image],
-        columns=shown,
-        unfinished=unfinished(sweep),
-        jobs=jobs.to_dict("records"),
+    return (
+        environment()
+        .get_template("sweep.html")
+        .render(
+            title=sweep.directory.resolve().name,
+            sweep=sweep,
+            counts=sweep.counts(),
+            best=best,
+            best_row=table[settings.index(best) + 1] if best else None,
+            sentences=sentences(settings),
+            best_command=best_command(sweep, settings),
+            table=table,
+            figures=[(title, text, image) for title, text, image in drawn if image],
+            columns=shown,
+            unfinished=unfinished(sweep),
+            jobs=jobs.to_dict("records"),
+        )
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from r1zero import report
 from r1zero.reporting import curve, page
+from r1zero.reporting.series import series
 from r1zero.runs import reading as run_data
 
 HOSTILE = "<script>alert(1)</script> <img src=//evil.example/x> <think> 1 + 1 (too low)\n2 + 2 (yes) </answer>"
@@ -306,7 +307,7 @@ def test_missing_values_are_gaps_in_the_curve_and_dashes_in_the_table(run_dir: P
         row.pop("eval/countdown/accuracy_low", None)
     write_metrics(run_dir, rows)
     run = run_data.load_run(run_dir)
-    reward = curve.series(run.rows, "reward")
+    reward = series(run.rows, "reward")
     assert list(reward.index) == list(range(1, 9))  # step 0 never had a reward: that is no gap
     assert list(reward.index[reward.isna()]) == [3, 5, 6]
     lines = report.before_after_table(run_dir).splitlines()
