@@ -6,7 +6,6 @@ Most tests put a stand-in for the training behind the real command; the last one
 import fcntl
 import json
 import logging
-import math
 import os
 import signal
 import subprocess
@@ -21,7 +20,6 @@ import pytest
 
 from r1zero import report, train
 from r1zero.config.compose import register_schema
-from r1zero.measuring.statistics import paired_t_test, t_interval, t_quantile
 from r1zero.runs.directory import write_status
 from r1zero.sweeping import devices as sweep_devices
 from r1zero.sweeping import jobs as sweep
@@ -269,19 +267,6 @@ def test_the_reason_is_the_last_error_of_this_attempt(tmp_path: Path) -> None:
     assert reason(log, start, 1) == "exit code 1: task.source: no such file"
     log.write_text("")
     assert reason(log, 0, 3) == "exit code 3: no message"
-
-
-def test_t_statistics_by_hand() -> None:
-    assert [t_quantile(df) for df in (1, 2, 10)] == pytest.approx([12.706, 4.303, 2.228], abs=1e-3)  # any table of t
-    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
-    assert all(map(math.isnan, t_interval([0.5])))
-    # Differences 1, 2, 3: mean 2, sd 1, t = 2 / (1 / sqrt 3) = 3.4641 with 2 degrees; p = 1 - t / sqrt(t^2 + 2) = 0.074
-    mean, low, high, p = paired_t_test([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
-    assert (mean, p) == pytest.approx((2.0, 0.07418), abs=1e-4)
-    assert low < 0 < high
-    assert paired_t_test([1.0, 1.0], [1.0, 1.0])[3] == 1.0
-    with pytest.raises(ValueError, match="two pairs are the least"):
-        paired_t_test([1.0], [2.0])
 
 
 def test_without_seeds_nothing_is_said_about_noise(
