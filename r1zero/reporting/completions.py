@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from r1zero.measuring.alarms import judge_lines
+from r1zero.measuring.alarm_evidence import judge_lines
 from r1zero.runs.layout import completions_by_step
 from r1zero.runs.metrics import Row
 from r1zero.runs.reading import Run

@@ -17,7 +17,8 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from r1zero.config.schema import AlarmConfig
-from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, training_rows
+from r1zero.measuring.alarm_evidence import judge_lines
+from r1zero.measuring.alarms import ALARMS, evidence, training_rows
 from r1zero.measuring.behaviours import BEHAVIOURS, EQUATION
 from r1zero.measuring.change_point import Change
 from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION, SPLITS, behaviour_rates

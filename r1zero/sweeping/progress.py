@@ -30,16 +30,16 @@ def progress(config: Config, job_dir: Path) -> Iterator[None]:
             known = [value for row in rows if (value := number(row, key)) is not None]
             bar.set_postfix(acc=f"{known[-1]:.3f}" if known else "-")
 
-    def watch() -> None:
+    def follow() -> None:
         while not ended.wait(EVERY_S):
             show()
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
     try:
         yield
     finally:
         ended.set()
-        watcher.join()
+        follower.join()
         show()
         bar.close()

@@ -33,8 +33,8 @@ from r1zero.training.lean import LeanTrainer
 from r1zero.training.mismatch import LogprobDifference
 from r1zero.training.reward_functions import reward_functions
 from r1zero.training.step_profile import StepProfile, termination
+from r1zero.watching.observer import RunObserver
 from r1zero.watching.tracking import Tracker
-from r1zero.watching.watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class R1ZeroTrainer(LeanTrainer):
         self.early_verdicts = EarlyVerdicts(task.judges)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.mismatch = LogprobDifference()
-        self.watch = Watch(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
+        self.watch = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
         self.observations: list[dict[str, Any]] = []
         self.rollout_metrics: dict[str, float] = {}
         self.truths: list[Any] = []

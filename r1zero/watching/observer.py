@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from r1zero.config.schema import Config
-from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, raised, training_rows
+from r1zero.measuring.alarm_evidence import judge_lines
+from r1zero.measuring.alarms import ALARMS, evidence, raised, training_rows
 from r1zero.measuring.step_metrics import step_metrics
 from r1zero.reporting.page import write_page
 from r1zero.runs.layout import METRICS
@@ -27,8 +28,8 @@ PAGE_SHARE = 0.02  # of the time of a run may go into its page
 SHOWN_CHARS = 600
 
 
-class Watch:
-    """Observes a run.
+class RunObserver:
+    """Sees every step of a run as it happens, and adds to its metrics.
 
     Args:
         config: The run's config.
