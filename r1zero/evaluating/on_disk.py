@@ -16,7 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
-from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, record, sample_key, summarise, wanted_k
+from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, sample_key, summarise, table, wanted_k
 from r1zero.evaluating.layout import COMPLETIONS, LOCK, PROBLEMS, RESULT, SETTINGS
 from r1zero.models.load import NANO_PATH
 from r1zero.rollout.engine import Engine
@@ -98,10 +98,7 @@ def chunk(problems: range, which: Pass, config: Config, task: Task, engine: Engi
     keys = [sample_key(config.seed, *place) for place in places]
     sampled = engine.sample_texts([row["prompt"] for row in rows], keys, which.sampling, judge)
     judged = [by_judge[task.accuracy_judge] for by_judge in verdicts.collect(len(rows))]
-    return pd.DataFrame(
-        record(task, place, row, completion, text, verdict)
-        for place, row, (completion, text), verdict in zip(places, rows, sampled, judged, strict=True)
-    )
+    return table(task, places, sampled, judged)
 
 
 def write_results(folder: Path, settings: dict[str, Any], config: Config, task: Task) -> None:

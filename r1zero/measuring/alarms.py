@@ -18,7 +18,7 @@ from r1zero.runs.metrics import Row
 
 @dataclass(frozen=True)
 class Alarm:
-    """One kind of trouble.
+    """One way in which a run goes wrong.
 
     Attributes:
         title: What it is.

@@ -104,7 +104,7 @@ def paired_difference(
     """Mean of ``second - first`` over pairs, its 95% bootstrap interval, and a two-sided p-value.
 
     The p-value is that of a sign-flip permutation test (Fisher 1935): under no effect each difference is as likely with
-    either sign. With up to 13 pairs all sign patterns are counted: few pairs give an exact, and honestly large, p.
+    either sign. With up to 13 pairs all sign patterns are counted, so p is exact; with few pairs it cannot be small.
 
     Raises:
         ValueError: No pairs, or not as many first as second values.

@@ -26,7 +26,7 @@ MAX_CHARS, MAX_TOTAL_CHARS = 6_000, 2_000_000  # of one completion, and of all: 
 
 
 class ExampleGroup(NamedTuple):
-    """Problems with one fate: how many there are of them and of all, and the first few.
+    """Problems whose outcome changed, or stayed, in one way: how many of how many, and the first few.
 
     Each of ``examples`` has the ``index`` and ``prompt`` of a problem and its ``samples``, one a snapshot: the columns
     of that evaluation and its ``step``.
@@ -78,7 +78,7 @@ def first_samples(run: Run, step: int) -> pd.DataFrame:
 
 
 def example_groups(run: Run) -> tuple[list[int], list[ExampleGroup]]:
-    """The steps whose completions are compared, and the first problems of each fate; empty without any."""
+    """The steps whose completions are compared, and the first problems of each group; empty without any."""
     evaluated = evaluated_steps(run)
     if not evaluated:
         return [], []

@@ -1,4 +1,4 @@
-"""What a run says in words and numbers: before against after, what changed and when, on what it ran.
+"""The results of a run in words and numbers: before against after, what changed and when, on what it ran.
 
 Pure functions of what ``r1zero.runs.reading`` has read; nothing is written or drawn.
 """
@@ -19,7 +19,7 @@ from rewards.verdict import Outcome
 
 
 class Comparison(NamedTuple):
-    """One line of the before/after table, as text; ``change`` is empty where it says nothing."""
+    """One line of the before/after table, as text; ``change`` is empty where there is none."""
 
     label: str
     before: str
@@ -41,7 +41,7 @@ def comparison(label: str, key: str, first: Row, last: Row, decimals: int | None
 def comparisons(run: Run) -> list[Comparison]:
     """First against last evaluation, metric by metric; ``-`` for the last where there is a single one.
 
-    Outcomes and behaviours that neither evaluation met are left out.
+    Outcomes and behaviours that occur in neither evaluation are left out.
     """
     if not run.evaluations:
         return []

@@ -1,7 +1,7 @@
 """What a run left in its directory, read back: metrics by step, config, environment, and what is missing from them.
 
 A run that was killed half-way is read as far as it got. Nothing is written or drawn here, and the saved completions are
-left to ``r1zero.report``.
+left to ``r1zero.reporting.completions``.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Sweeps: the jobs of a Hydra multirun, each a run in processes of its own that continues where it was.
 
 What a job has done is read from its run directory and nowhere else, so a sweep that was killed goes on with the same
-command: finished jobs are skipped, broken ones resumed. It works under any of Hydra's launchers. What the jobs found is
+command: finished jobs are skipped, others resumed. It works under any of Hydra's launchers. What the jobs found is
 ``r1zero.sweeping.report``'s business.
 """
 
@@ -108,7 +108,7 @@ def swept_choices(overrides: Sequence[str]) -> dict[str, int]:
 def run_job(composed: DictConfig) -> float:
     """Run one job of a sweep to its end, or note why it has none; its held-out accuracy, -inf without one.
 
-    Nothing that a job does ends the sweep, except a wish to stop it.
+    A job that fails does not end the sweep; Ctrl-C and SIGTERM do.
     """
     hydra_config = HydraConfig.get()
     sweep_dir, job_dir = Path(hydra_config.sweep.dir), Path(hydra_config.runtime.output_dir)

@@ -118,7 +118,7 @@ def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[
 
 
 def status(folder: Path, record: dict[str, Any]) -> str:
-    """``finished``, ``failed``, ``interrupted``, ``running``, or ``killed``: begun, and nobody is at it any more."""
+    """``finished``, ``failed``, ``interrupted``, ``running``, or ``killed``: started, and no process works on it."""
     if is_finished(folder):
         return "finished"
     if record["status"] != "running":
@@ -127,7 +127,7 @@ def status(folder: Path, record: dict[str, Any]) -> str:
 
 
 def objective(run: Run) -> float:
-    """The held-out accuracy of the last evaluation; -inf without one, so that a search turns away."""
+    """The held-out accuracy of the last evaluation; -inf without one, so that a search avoids it."""
     found = [number(row, f"eval/{run.task}/accuracy") for row in run.evaluations]
     return found[-1] if found and found[-1] is not None else -math.inf
 

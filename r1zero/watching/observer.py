@@ -109,7 +109,7 @@ class RunObserver:
             return
         try:
             write_page(load_run(self.run_dir), live=True)
-        except Exception:  # days of training must not end with their page; the end of the run writes it again
+        except Exception:  # whatever the page fails at, the training goes on; the end of the run writes the page again
             log.exception("report.html could not be written; the run goes on without a live page.")
             self.next_page = math.inf
             return
