@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from r1zero.reporting.rendering import environment
-from r1zero.reporting.text import aligned, percent
+from r1zero.reporting.text import aligned, percent, percent_range
 from r1zero.runs.files import write_text
 from r1zero.sweeping.figures import accuracy_figure, behaviour_figure, learning_figure
 from r1zero.sweeping.layout import PAGE, TABLE
@@ -65,7 +65,7 @@ def setting_rows(sweep: Sweep, settings: Sequence[Setting]) -> list[list[str]]:
             f" of {len(setting.accuracy) + setting.num_unfinished}" * bool(setting.num_unfinished)
         )
         shown = [known(setting.means[key], share=key in SHARES) for key in measures]
-        rows.append([*front, count, known(setting.mean, share=True), interval(setting), *shown])
+        rows.append([*front, count, known(setting.mean, share=True), percent_range(setting.low, setting.high), *shown])
     return rows
 
 
@@ -74,11 +74,6 @@ def known(value: float, share: bool) -> str:
     if pd.isna(value):
         return "-"
     return percent(value) if share else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
-
-
-def interval(setting: Setting) -> str:
-    """The t-interval over seeds; ``-`` with a single one."""
-    return "-" if pd.isna(setting.low) else f"{100 * setting.low:.1f} to {100 * setting.high:.1f}%"
 
 
 def unfinished(sweep: Sweep) -> list[tuple[int, str, str]]:
