@@ -4,7 +4,6 @@ A run that was killed half-way is read as far as it got. Nothing is written or d
 left to ``r1zero.reporting.completions``.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from r1zero.runs.files import read_json
 from r1zero.runs.layout import CONFIG, ENVIRONMENT, METRICS
 from r1zero.runs.metrics import Row, number, read_metrics
 
@@ -92,7 +92,7 @@ def load_run(run_dir: Path) -> Run:
     matches = (re.fullmatch(r"eval/(.+)/accuracy", key) for row in rows for key in row)
     tasks = list(dict.fromkeys(match[1] for match in matches if match))
     config = yaml.safe_load(config_text) or {}
-    environment = json.loads(environment_file.read_text(encoding="utf-8")) if environment_file.is_file() else {}
+    environment = read_json(environment_file) if environment_file.is_file() else {}
     trained = config.get("task", {}).get("name")
     task = trained if trained in tasks else next(iter(tasks), None)
     return Run(run_dir, rows, num_unreadable, config_text, config, environment, task)
