@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from r1zero.command_line import quiet
 from r1zero.config.compose import explain
 from r1zero.evaluating.compare import compare
+from r1zero.evaluating.layout import RESULT, TABLE
 from r1zero.evaluating.on_disk import evaluate_in
 from r1zero.evaluating.plan import plan
 from r1zero.reporting.text import aligned, percent
@@ -46,7 +47,7 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
 
 def table(folders: Sequence[Path]) -> str:
     """The results, a line a task: accuracy, pass@k and maj@k with their intervals."""
-    results = [read_json(folder / "result.json") for folder in folders]
+    results = [read_json(folder / RESULT) for folder in folders]
     lines: list[list[str]] = [["task", "problems", "samples", "metric", "value", "95% interval"]]
     for result in results:
         name, metrics = result["task"], result["metrics"]
@@ -96,10 +97,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         print("\nInterrupted. What is done is kept: the same command goes on from here.", file=sys.stderr)
         sys.exit(INTERRUPTED)
     text = table(folders)
-    write_text(text + "\n", folders[0].parent / "table.txt")
+    write_text(text + "\n", folders[0].parent / TABLE)
     print(text)
     for folder in folders:
-        print(f"result     {folder / 'result.json'}")
+        print(f"result     {folder / RESULT}")
 
 
 def folders_to_compare(pair: str, arguments: Sequence[str]) -> tuple[Path, Path]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from r1zero.reporting.comparison import comparison_table, write_comparison
 from r1zero.reporting.report import before_after_table, write_report
 from r1zero.runs.reading import load_run
+from r1zero.sweeping.layout import SWEEP
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     arguments = parser.parse_args(argv)
     first = arguments.runs[0]
-    if len(arguments.runs) == 1 and (first / "sweep.json").is_file():
+    if len(arguments.runs) == 1 and (first / SWEEP).is_file():
         from r1zero.sweeping.report import write_sweep_report  # which takes its tables from here
 
         sys.stdout.write("{}\n{}\n".format(*write_sweep_report(first)))

@@ -42,6 +42,7 @@ from r1zero.models.lora import export_merged, lora_config
 from r1zero.reporting.report import show
 from r1zero.runs.checkpoints import check_checkpoint, last_checkpoint, step_of
 from r1zero.runs.directory import add_facts, forget_after, is_finished, load_config, release_run_dir, write_status
+from r1zero.runs.layout import ADAPTER, CHECKPOINTS, FINAL, METRICS
 from r1zero.runs.resume import open_run
 from r1zero.sweeping.jobs import run_job, with_sweep_dir
 from r1zero.tasks.build import build_task
@@ -80,7 +81,7 @@ def train(config: Config, run_dir: Path) -> int:
     if is_finished(run_dir):
         log.info("%s has finished: nothing to resume.", run_dir)
         return 0
-    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    checkpoint = last_checkpoint(run_dir / CHECKPOINTS)
     last_step = step_of(checkpoint) if checkpoint else -1
     try:
         check_checkpoint(checkpoint, config)
@@ -105,7 +106,7 @@ def train(config: Config, run_dir: Path) -> int:
     if rank() == 0:
         forget_after(run_dir, last_step)
         add_facts(run_dir, {"cpu_kernels": cpu_kernels})
-        resumed = (run_dir / "metrics.jsonl").exists()
+        resumed = (run_dir / METRICS).exists()
         tracker = Tracker(config, run_dir, num_steps, last_step if resumed else None)
     held_out = HeldOutAccuracy(task, config.eval, config.seed)
     trainer = R1ZeroTrainer(config, args, task, held_out, model, tokenizer, run_dir, tracker)
@@ -148,9 +149,9 @@ def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
         name = "Interrupted" if stopped_by == signal.SIGINT else "Terminated"
         trainer.tracker.note(f"{name} after step {trainer.state.global_step}: saving and reporting.")
     lora = trainer.config.peft.method == "lora"
-    trainer.save_final("adapter" if lora else "final")
+    trainer.save_final(ADAPTER if lora else FINAL)
     if lora and trainer.accelerator.is_main_process:
-        export_merged(trainer.config, trainer.run_dir / "checkpoints", trainer.state.global_step)
+        export_merged(trainer.config, trainer.run_dir / CHECKPOINTS, trainer.state.global_step)
     return stopped_by
 
 
@@ -167,7 +168,7 @@ def check_extras(config: Config) -> None:
 
 def how_to_go_on(run_dir: Path) -> str:
     """A sentence that names the last good checkpoint and the command that takes it up."""
-    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    checkpoint = last_checkpoint(run_dir / CHECKPOINTS)
     if checkpoint is None:
         return f"There is no checkpoint yet: resume={run_dir} begins again."
     return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."

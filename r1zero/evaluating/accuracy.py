@@ -16,7 +16,7 @@ from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.statistics import bootstrap_interval, expected_maj_at_k, pass_at_k, wilson_interval
 from r1zero.rollout.sampling import Completion, SampleTexts, Sampling
 from r1zero.tasks.judging import judge_all
-from r1zero.tasks.task import Row, Task
+from r1zero.tasks.task import Task
 from rewards import Outcome, Verdict
 
 
@@ -58,18 +58,24 @@ def evaluate_task(
     rows = [task.test[index] for index, _ in places]
     texts = [row["prefill"] + text for row, (_, text) in zip(rows, sampled, strict=True)]
     verdicts = judge_all(task.judges[task.accuracy_judge], texts, rows)
-    frame = pd.DataFrame(
-        record(task, place, row, done, text, verdict)
-        for place, row, (done, text), verdict in zip(places, rows, sampled, verdicts, strict=True)
-    )
+    frame = table(task, places, sampled, verdicts)
     return Evaluation(summarise(task.name, frame, ks, voting=task.ballot is not None), frame)
 
 
-def record(
-    task: Task, place: tuple[int, int], row: Row, completion: Completion, text: str, verdict: Verdict
-) -> dict[str, Any]:
-    """One completion as a row of the table; ``place`` is its problem and its number among that problem's samples."""
-    index, sample = place
+def table(
+    task: Task,
+    places: Sequence[tuple[int, int]],
+    sampled: Sequence[tuple[Completion, str]],
+    verdicts: Sequence[Verdict],
+) -> pd.DataFrame:
+    """One row a completion; its place is its held-out problem and its number among that problem's samples."""
+    each = zip(places, sampled, verdicts, strict=True)
+    return pd.DataFrame(record(task, *place, *completion, verdict) for place, completion, verdict in each)
+
+
+def record(task: Task, index: int, sample: int, completion: Completion, text: str, verdict: Verdict) -> dict[str, Any]:
+    """One completion as a row of the table."""
+    row = task.test[index]
     return {
         "index": index,
         "sample": sample,
@@ -114,7 +120,7 @@ def summarise(name: str, frame: pd.DataFrame, ks: Sequence[int] = (), voting: bo
     """Accuracy, pass@k and maj@k with 95% intervals, outcome shares, length and behaviours.
 
     Problems that could not be judged are left out of the accuracy and counted in ``num_ungradeable``. The interval is
-    Wilson's for one sample a problem; otherwise a bootstrap over problems, since samples of one are alike.
+    Wilson's for one sample a problem. Several samples of one problem are not independent: then problems are resampled.
     """
     problems = by_problem(frame, ks, voting)
     metrics: dict[str, float] = {}

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from r1zero.evaluating.layout import PROBLEMS, RESULT
 from r1zero.measuring.statistics import paired_difference
 from r1zero.reporting.text import aligned, percent
 from r1zero.runs.files import read_json
@@ -35,7 +36,7 @@ def compare(first: Path, second: Path) -> str:
 def results_in(folder: Path) -> dict[str, Path]:
     """The folder of each task's result; of several results of one task, an error."""
     found: dict[str, Path] = {}
-    for path in sorted([*folder.glob("result.json"), *folder.glob("*/result.json")]):
+    for path in sorted([*folder.glob(RESULT), *folder.glob(f"*/{RESULT}")]):
         task = read_json(path)["task"]
         if task in found:
             raise ValueError(
@@ -43,20 +44,18 @@ def results_in(folder: Path) -> dict[str, Path]:
             )
         found[task] = path.parent
     if not found:
-        raise ValueError(
-            f"compare: {folder} has no result.json. Give a folder that `python -m r1zero.evaluate` printed."
-        )
+        raise ValueError(f"compare: {folder} has no {RESULT}. Give a folder that `python -m r1zero.evaluate` printed.")
     return found
 
 
 def compare_task(task: str, first: Path, second: Path) -> str:
     """The differences of one task, second minus first."""
-    results: list[dict[str, Any]] = [read_json(folder / "result.json") for folder in (first, second)]
+    results: list[dict[str, Any]] = [read_json(folder / RESULT) for folder in (first, second)]
     if results[0]["problems"] != results[1]["problems"]:
         raise ValueError(
             f"compare: {first} and {second} were asked different problems of {task}, so they make no pairs."
         )
-    left, right = (pd.read_parquet(folder / "problems.parquet").set_index("index") for folder in (first, second))
+    left, right = (pd.read_parquet(folder / PROBLEMS).set_index("index") for folder in (first, second))
     lines = [["metric", "first", "second", "difference", "95% interval", "p"]]
     sentence = f"{task}: no problem could be judged in both."
     for key in (str(key) for key in left if key == "accuracy" or "@" in str(key)):

@@ -4,13 +4,10 @@ Chunks depend on the settings alone and the randomness of a completion on its pl
 what an uninterrupted one gives. Completions stream: no more than one chunk of them is in memory with its text.
 """
 
-import fcntl
 import hashlib
 import json
 import math
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +16,12 @@ import pandas as pd
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
-from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, record, sample_key, summarise, wanted_k
+from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, sample_key, summarise, table, wanted_k
+from r1zero.evaluating.layout import COMPLETIONS, LOCK, PROBLEMS, RESULT, SETTINGS
 from r1zero.models.load import NANO_PATH
 from r1zero.rollout.engine import Engine
 from r1zero.rollout.sampling import Completion, Sampling, training_sampling
-from r1zero.runs.files import write_completions, write_json
+from r1zero.runs.files import locked, write_completions, write_json
 from r1zero.tasks.judging import EarlyVerdicts
 from r1zero.tasks.task import Task
 
@@ -60,8 +58,10 @@ def evaluate_in(output: Path, config: Config, task: Task, engine: Engine) -> Pat
     settings = relevant(config) | {"weights": weights(config.model.path), "prompts": digest(task.test)}
     folder = output / folder_name(config, digest(settings))
     folder.mkdir(parents=True, exist_ok=True)
-    with sole_owner(folder):
-        write_json(settings, folder / "settings.json")
+    with locked(folder / LOCK) as free:
+        if not free:
+            raise ValueError(f"{folder}: another process is evaluating there. Wait for it, or set another output.")
+        write_json(settings, folder / SETTINGS)
         for each in passes(config):
             complete(folder, each, config, task, engine)
         write_results(folder, settings, config, task)
@@ -75,7 +75,7 @@ def complete(folder: Path, which: Pass, config: Config, task: Task, engine: Engi
     with tqdm(total=num_rows, desc=f"{task.name} {which.name}", unit="row", dynamic_ncols=True) as bar:
         right = graded = 0
         for number, start in enumerate(range(0, len(task.test), per_chunk)):
-            path = folder / "completions" / f"{which.name}_{number:05d}.parquet"
+            path = folder / COMPLETIONS / f"{which.name}_{number:05d}.parquet"
             problems = range(start, min(start + per_chunk, len(task.test)))
             if not path.is_file():
                 write_completions(chunk(problems, which, config, task, engine, bar), path)
@@ -98,10 +98,7 @@ def chunk(problems: range, which: Pass, config: Config, task: Task, engine: Engi
     keys = [sample_key(config.seed, *place) for place in places]
     sampled = engine.sample_texts([row["prompt"] for row in rows], keys, which.sampling, judge)
     judged = [by_judge[task.accuracy_judge] for by_judge in verdicts.collect(len(rows))]
-    return pd.DataFrame(
-        record(task, place, row, completion, text, verdict)
-        for place, row, (completion, text), verdict in zip(places, rows, sampled, judged, strict=True)
-    )
+    return table(task, places, sampled, judged)
 
 
 def write_results(folder: Path, settings: dict[str, Any], config: Config, task: Task) -> None:
@@ -118,7 +115,7 @@ def write_results(folder: Path, settings: dict[str, Any], config: Config, task: 
     problems = by_problem(sampled, ks, voting)
     problems.insert(1, "prompt", [row["prompt"] for row in task.test])
     problems.insert(2, "truth", [truth(row) for row in task.test])
-    write_completions(problems, folder / "problems.parquet")
+    write_completions(problems, folder / PROBLEMS)
     result = {
         "task": task.name,
         "model": config.model.name,
@@ -129,12 +126,12 @@ def write_results(folder: Path, settings: dict[str, Any], config: Config, task: 
         "metrics": {key: value if math.isfinite(value) else None for key, value in metrics.items()},
         "settings": settings,
     }
-    write_json(result, folder / "result.json")
+    write_json(result, folder / RESULT)
 
 
 def read_pass(folder: Path, name: str) -> pd.DataFrame:
     """All completions of a pass without their texts."""
-    paths = sorted((folder / "completions").glob(f"{name}_*.parquet"))
+    paths = sorted((folder / COMPLETIONS).glob(f"{name}_*.parquet"))
     return pd.concat([pd.read_parquet(path).drop(columns=["prompt", "completion"]) for path in paths])
 
 
@@ -154,19 +151,6 @@ def weights(path: str) -> list[list[Any]]:
 def digest(value: Any) -> str:
     """A hash of a JSON value."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
-
-
-@contextmanager
-def sole_owner(folder: Path) -> Iterator[None]:
-    """Hold ``folder`` for this process; the system lets go of it when the process ends, however it ends."""
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"{folder}: another process is evaluating there. Wait for it, or set another output."
-            ) from error
-        yield
 
 
 def folder_name(config: Config, digest: str) -> str:

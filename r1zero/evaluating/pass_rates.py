@@ -11,6 +11,7 @@ from transformers import PreTrainedTokenizerBase
 from r1zero.config.schema import Config
 from r1zero.config.tasks import CodeConfig, CountdownConfig, MathConfig
 from r1zero.config.templates import TEMPLATES
+from r1zero.evaluating.layout import PROBLEMS
 from r1zero.evaluating.on_disk import evaluate_in
 from r1zero.evaluating.plan import Plan
 from r1zero.reporting.text import aligned
@@ -40,7 +41,7 @@ def measure(todo: Plan, path: Path, low: float, high: float) -> str:
     task = build_task(config, engine.tokenizer)
     config = replace(config, eval=replace(config.eval, greedy=False))
     folder = evaluate_in(todo.output, config, replace(task, test=task.train), engine)
-    rates = pd.read_parquet(folder / "problems.parquet")["accuracy"]
+    rates = pd.read_parquet(folder / PROBLEMS)["accuracy"]
     kept = [
         json.dumps(as_source(config, row, engine.tokenizer) | {"pass_rate": rate}, ensure_ascii=False)
         for row, rate in zip(task.train, rates, strict=True)

@@ -21,6 +21,7 @@ from r1zero.config.tasks import CountdownConfig, GymConfig, MathConfig, TaskConf
 from r1zero.config.trainer_keys import check_trainer_keys, check_trainer_values
 from r1zero.runs.checkpoints import checkpoint_path
 from r1zero.runs.directory import load_config
+from r1zero.runs.layout import EVALUATIONS, FINAL
 
 CONF = Path(str(importlib.resources.files("conf")))
 OWN_KEYS = ("run", "checkpoint", "model", "task", "name", "output", "compare")
@@ -57,8 +58,8 @@ def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
     if "name" in own:  # the data set of task=reasoning_gym
         rest.append(f"task.name={own['name']}")
     if "run" in own:
-        configs = [config_of_run(Path(own["run"]), own.get("checkpoint", "final"), task, rest) for task in tasks]
-        output = Path(own["run"]) / "evaluations" / own.get("checkpoint", "final")
+        configs = [config_of_run(Path(own["run"]), own.get("checkpoint", FINAL), task, rest) for task in tasks]
+        output = Path(own["run"]) / EVALUATIONS / own.get("checkpoint", FINAL)
     else:
         configs = [config_of_model(own.get("model", "nano"), task, rest) for task in tasks]
         output = Path("evaluations") / configs[0].model.name

@@ -53,6 +53,7 @@ CHECK = pattern(
     r"\bone too (?:many|few)\b|\boff by\b|\b(?:more|less|fewer) than (?:we|i) (?:want|need)\b",
     rf"\b(?:but )?not (?:quite )?there\b|\bgot it\b|\bthe target was {NUMBER}",
 )
+# A result that the text itself calls wrong.
 MISS = pattern(r"\btoo (?:low|high|small|big|large|much|little|many|few)\b", r"\((?:no|wrong)\)", r"[≠✗✘]|!=")
 
 VERIFICATION = pattern(
@@ -140,7 +141,7 @@ def count_verification(text: str, truth: Truth) -> int:
 
 
 def count_backtracking(text: str, truth: Truth) -> int:
-    """Changes of course in words, and misses that were noticed and followed by another try."""
+    """Changes of approach in words, and results that the text calls wrong before another attempt follows."""
     text = text.lower()
     clauses = CLAUSE_END.split(text)
     last_try = max((at for at, clause in enumerate(clauses) if EQUATION.search(clause)), default=-1)

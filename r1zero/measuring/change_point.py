@@ -1,4 +1,4 @@
-"""Emergence as a statement that can be wrong: when a curve changed, and whether it left what the base model did.
+"""Emergence, defined so that it can be tested: when a curve changed, and whether it left what the base model did.
 
 A behaviour (or the accuracy of training completions) has *emerged* when
 
@@ -20,7 +20,7 @@ import numpy as np
 
 from r1zero.runs.metrics import Row, number
 
-MIN_SEGMENT = 3  # a mean of fewer steps is one lucky step
+MIN_SEGMENT = 3  # a mean of fewer steps is mostly noise
 MIN_BLOCKS = 16
 NUM_SHUFFLES = 999
 MAX_P = 0.01
@@ -130,7 +130,7 @@ def changes(rows: Sequence[Row], behaviours: Sequence[str]) -> list[Change]:
 def first_departure(evaluations: Sequence[Row], key: str) -> int | None:
     """Step of the first evaluation from which on every 95% interval of ``key`` lies outside the first one's.
 
-    Few evaluations are too few for a change point; their intervals speak for themselves. None when they overlap.
+    Evaluations are too few to look for a change point, so intervals are compared. None when they overlap.
     """
     rows = [row for row in evaluations if number(row, f"{key}_low") is not None]
     if len(rows) < 2:

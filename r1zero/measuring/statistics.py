@@ -1,13 +1,16 @@
-"""Statistics of pass rates: intervals, pass@k, maj@k, paired differences. Pure functions of counts and arrays."""
+"""Statistics of pass rates: intervals, pass@k, maj@k, paired differences. Pure functions of counts and arrays.
+
+Student's t is scipy's. Estimators that scipy does not have (pass@k, expected maj@k) are written here, and so is what
+draws random numbers (bootstrap, sign flips): the same seed gives the same numbers whatever scipy is installed.
+"""
 
 import itertools
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
-from functools import lru_cache
 
-import mpmath
 import numpy as np
+from scipy.special import stdtr, stdtrit
 
 MAX_SUBSETS = 1000  # of one problem's samples, in ``expected_maj_at_k``
 
@@ -101,7 +104,7 @@ def paired_difference(
     """Mean of ``second - first`` over pairs, its 95% bootstrap interval, and a two-sided p-value.
 
     The p-value is that of a sign-flip permutation test (Fisher 1935): under no effect each difference is as likely with
-    either sign. With up to 13 pairs all sign patterns are counted: few pairs give an exact, and honestly large, p.
+    either sign. With up to 13 pairs all sign patterns are counted, so p is exact; with few pairs it cannot be small.
 
     Raises:
         ValueError: No pairs, or not as many first as second values.
@@ -122,22 +125,6 @@ def paired_difference(
     return float(differences.mean()), low, high, float(p)
 
 
-@lru_cache
-def t_quantile(degrees: int, confidence: float = 0.95) -> float:
-    """The value that Student's t with so many degrees of freedom exceeds in size with chance 1 - ``confidence``."""
-    low, high = 0.0, 1e6
-    for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_p_value(middle, degrees) > 1 - confidence else (low, middle)
-    return high
-
-
-def t_p_value(t: float, degrees: int) -> float:
-    """The chance that Student's t is at least ``t`` in size (Abramowitz and Stegun 26.7.1, 26.5.27)."""
-    x = degrees / (degrees + t * t)
-    return float(mpmath.betainc(degrees / 2, 0.5, 0, x, regularized=True))
-
-
 def t_interval(values: Sequence[float]) -> tuple[float, float]:
     """The 95% interval of the mean of few values, such as one for each seed (Student 1908).
 
@@ -151,7 +138,7 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
         raise ValueError("t_interval: no values.")
     if data.size == 1:
         return math.nan, math.nan
-    half = t_quantile(data.size - 1) * data.std(ddof=1) / math.sqrt(data.size)
+    half = stdtrit(data.size - 1, 0.975) * data.std(ddof=1) / math.sqrt(data.size)
     return float(data.mean() - half), float(data.mean() + half)
 
 
@@ -170,4 +157,5 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> tuple[floa
     low, high = t_interval(differences.tolist())
     if spread == 0:
         return mean, low, high, 1.0 if mean == 0 else 0.0
-    return mean, low, high, t_p_value(mean / (spread / math.sqrt(len(differences))), len(differences) - 1)
+    t = mean / (spread / math.sqrt(len(differences)))
+    return mean, low, high, float(2 * stdtr(len(differences) - 1, -abs(t)))

@@ -4,18 +4,13 @@ Everything is computed from the table of completions that is written to disk any
 again from ``completions/``. A completion logged at step s was sampled after s - 1 updates: those of step 1 are the base
 model's.
 
-Rows of one group answer one prompt and are alike, so intervals resample groups, never single completions.
+Completions of one group answer one prompt and are not independent, so intervals resample whole groups.
 """
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from r1zero.measuring.behaviours import BEHAVIOURS
-
-if TYPE_CHECKING:  # rebuilding a report needs no torch
-    pass
 
 SPLITS = ("all", "correct", "wrong", "terminated", "truncated")
 NUM_RESAMPLES = 500
@@ -85,7 +80,7 @@ def step_metrics(frame: pd.DataFrame, accuracy_judge: str, num_generations: int)
 
     - ``emergence/<behaviour>/<split>`` a completion, ``emergence_per_100_tokens/...`` a hundred tokens, splits as in
       ``SPLITS``; ``.../all_low`` and ``all_high`` are the ends of the 95% interval.
-    - ``groups/{all_correct,all_wrong,mixed}``: shares of groups. Only mixed ones teach.
+    - ``groups/{all_correct,all_wrong,mixed}``: shares of groups. Only mixed ones have a gradient.
     - ``train/accuracy`` with ``_low`` and ``_high``: the share of completions judged correct.
     - ``completions/mean_length_{correct,wrong}`` in tokens.
     """

@@ -11,6 +11,7 @@ from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from r1zero.config.schema import Config
 from r1zero.models.load import load_model
 from r1zero.runs.checkpoints import PARTIAL, clear_partial, seal
+from r1zero.runs.layout import ADAPTER, FINAL
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +42,9 @@ def export_merged(config: Config, checkpoints: Path, step: int) -> None:
     from peft import PeftModel
 
     unset_hf_deepspeed_config()  # ZeRO-3 would have all ranks take part in loading the base model
-    merged = PeftModel.from_pretrained(load_model(config.model), checkpoints / "adapter").merge_and_unload()
-    partial = checkpoints / PARTIAL / "final"
+    merged = PeftModel.from_pretrained(load_model(config.model), checkpoints / ADAPTER).merge_and_unload()
+    partial = checkpoints / PARTIAL / FINAL
     merged.save_pretrained(partial)
-    AutoTokenizer.from_pretrained(checkpoints / "adapter").save_pretrained(partial)
-    seal(partial, checkpoints / "final", {"step": step})
+    AutoTokenizer.from_pretrained(checkpoints / ADAPTER).save_pretrained(partial)
+    seal(partial, checkpoints / FINAL, {"step": step})
     clear_partial(checkpoints)

@@ -13,6 +13,7 @@ from markupsafe import Markup, escape
 
 Points = Sequence[tuple[float, float | None]]
 
+COLORS = ("c1", "c2", "c3", "c4", "c5", "c6")  # variables of the page
 MAX_POINTS = 400  # a screen has few more columns
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 16, 26
 

@@ -3,29 +3,21 @@
 It shows what each run measured and says nothing about which is better: runs differ by seed, too.
 """
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
-from markupsafe import Markup
-
-from r1zero.measuring.behaviours import BEHAVIOURS
-from r1zero.reporting.charts import Chart, Line, svg
-from r1zero.reporting.page import TEMPLATES
-from r1zero.reporting.panels import COLORS, band, points
+from r1zero.reporting.charts import COLORS, Chart, Line
+from r1zero.reporting.panels import BEHAVIOUR, ENTROPY, HELD_OUT, LENGTH, REWARD, TRAINING, TRUNCATED
+from r1zero.reporting.rendering import environment
+from r1zero.reporting.series import band, points
 from r1zero.reporting.statements import run_changes
 from r1zero.reporting.text import aligned, interval, percent
+from r1zero.runs.files import write_text
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run
 
-CURVES = (
-    ("Training accuracy", "train/accuracy", True),
-    ("Reward", "reward", False),
-    ("Length, tokens", "completions/mean_length", False),
-    ("Truncated", "completions/clipped_ratio", True),
-    ("Entropy", "entropy", False),
-    *((name.replace("_", " "), f"emergence/{name}/all", False) for name in BEHAVIOURS),
-)
+COMPARED = (TRAINING, REWARD, LENGTH, TRUNCATED, ENTROPY, *BEHAVIOUR.panels)  # after the held-out accuracy
 
 
 def names(runs: Sequence[Run]) -> list[str]:
@@ -61,38 +53,22 @@ def comparison_table(runs: Sequence[Run]) -> str:
 
 def comparison_charts(runs: Sequence[Run]) -> list[Chart]:
     """Each metric of all runs in one chart; metrics that no run has, or that are 0 throughout, are left out."""
-    named = list(zip(names(runs), runs, [COLORS[i % len(COLORS)] for i in range(len(runs))], strict=True))
-    held_out = [
-        Line(
-            name,
-            color,
-            points(run.evaluations, f"eval/{run.task}/accuracy"),
-            band(run.evaluations, f"eval/{run.task}/accuracy"),
-            dots=True,
-        )
-        for name, run, color in named
-    ]
-    charts = [Chart("Held-out accuracy", held_out, "Shaded: 95% interval.", percent=True)]
-    for title, key, share in CURVES:
-        lines = [Line(name, color, points(run.rows, key), smooth=True) for name, run, color in named]
-        charts.append(Chart(title, [line for line in lines if line.points], percent=share))
+    named = list(zip(names(runs), runs, itertools.cycle(COLORS), strict=False))
+    held_out = []
+    for name, run, color in named:
+        key = HELD_OUT.main.format(task=run.task)
+        held_out.append(Line(name, color, points(run.evaluations, key), band(run.evaluations, key), dots=True))
+    charts = [Chart(HELD_OUT.title, held_out, HELD_OUT.note, HELD_OUT.percent)]
+    for panel in COMPARED:
+        curves = [Line(name, color, points(run.rows, panel.main), smooth=True) for name, run, color in named]
+        charts.append(Chart(panel.title, [line for line in curves if line.points], panel.note, panel.percent))
     return [chart for chart in charts if any(value for line in chart.lines for _, value in line.points)]
 
 
 def write_comparison(runs: Sequence[Run], out: Path) -> Path:
     """Write the page that compares ``runs`` to ``out``, whole or not at all."""
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(svg=svg)
     header, *rows = table_rows(runs)
-    html = environment.get_template("comparison.html").render(
-        header=header,
-        rows=rows,
-        charts=comparison_charts(runs),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
-    )
+    template = environment().get_template("comparison.html")
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_suffix(".tmp")
-    temporary.write_text(html, encoding="utf-8", errors="replace")
-    temporary.replace(out)
+    write_text(template.render(header=header, rows=rows, charts=comparison_charts(runs)), out)
     return out

@@ -4,13 +4,12 @@ Everything is read from ``completions/*.parquet``. How many are shown is bounded
 what they say, and the page says both.
 """
 
-import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from r1zero.measuring.alarms import judge_lines
+from r1zero.measuring.alarm_evidence import judge_lines
+from r1zero.runs.layout import completions_by_step
 from r1zero.runs.metrics import Row
 from r1zero.runs.reading import Run
 
@@ -27,7 +26,7 @@ MAX_CHARS, MAX_TOTAL_CHARS = 6_000, 2_000_000  # of one completion, and of all: 
 
 
 class ExampleGroup(NamedTuple):
-    """Problems with one fate: how many there are of them and of all, and the first few.
+    """Problems whose outcome changed, or stayed, in one way: how many of how many, and the first few.
 
     Each of ``examples`` has the ``index`` and ``prompt`` of a problem and its ``samples``, one a snapshot: the columns
     of that evaluation and its ``step``.
@@ -44,22 +43,12 @@ def records(frame: pd.DataFrame) -> list[Row]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def files_by_step(directory: Path, kind: str) -> dict[int, list[Path]]:
-    """Files ``completions/<kind>_<step>[-<part>].parquet`` by step, ascending."""
-    found: dict[int, list[Path]] = {}
-    for path in sorted(directory.glob(f"completions/{kind}_*.parquet")):
-        match = re.fullmatch(rf"{kind}_(\d+)(?:-\d+)?\.parquet", path.name)
-        if match:
-            found.setdefault(int(match[1]), []).append(path)
-    return dict(sorted(found.items()))
-
-
 def evaluated_steps(run: Run) -> list[int]:
     """Steps of which both metrics and completions of an evaluation are there; else those with completions.
 
     A run killed between the two files leaves completions without their metrics; the headline knows only the latter.
     """
-    files = files_by_step(run.directory, "eval").keys()
+    files = completions_by_step(run.directory, "eval").keys()
     return sorted(files & {row["step"] for row in run.evaluations}) or sorted(files)
 
 
@@ -77,7 +66,7 @@ def spread(items: list[int], count: int) -> list[int]:
 
 def evaluation(run: Run, step: int) -> pd.DataFrame:
     """Completions of the evaluation at ``step``."""
-    return pd.read_parquet(files_by_step(run.directory, "eval")[step][0]).fillna({"detail": ""})
+    return pd.read_parquet(completions_by_step(run.directory, "eval")[step][0]).fillna({"detail": ""})
 
 
 def first_samples(run: Run, step: int) -> pd.DataFrame:
@@ -89,7 +78,7 @@ def first_samples(run: Run, step: int) -> pd.DataFrame:
 
 
 def example_groups(run: Run) -> tuple[list[int], list[ExampleGroup]]:
-    """The steps whose completions are compared, and the first problems of each fate; empty without any."""
+    """The steps whose completions are compared, and the first problems of each group; empty without any."""
     evaluated = evaluated_steps(run)
     if not evaluated:
         return [], []
@@ -123,7 +112,7 @@ def browsable(run: Run, judge: str | None) -> tuple[list[dict[str, Any]], int]:
     Up to 40 training steps and 5 evaluations, evenly spread; of each, 12 completions evenly spread over the file, so
     that they answer different prompts. With long completions there are fewer.
     """
-    train, held_out = files_by_step(run.directory, "train"), files_by_step(run.directory, "eval")
+    train, held_out = completions_by_step(run.directory, "train"), completions_by_step(run.directory, "eval")
     rows: list[dict[str, Any]] = []
     total = 0
     for kind, files, steps in (

@@ -12,15 +12,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from r1zero.runs.metrics import Row, number
+from r1zero.reporting.series import series
+from r1zero.runs.files import replacing
 from r1zero.runs.reading import Run
 
 BLUE, ORANGE, GREEN, PURPLE, RED, GREY = "#1a5fb4", "#d97706", "#15803d", "#7c3aed", "#c2410c", "#6b7280"
-
-
-def series(rows: list[Row], key: str) -> pd.Series:
-    """``key`` by step, from the rows that have it; null and infinity become NaN, which a line shows as a gap."""
-    return pd.Series({row["step"]: number(row, key) for row in rows if key in row}, dtype="float64")
 
 
 def style_panel(axes: Axes, title: str, last_step: int) -> None:
@@ -111,6 +107,5 @@ def plot_curve(run: Run, out: Path) -> None:
         right.set_ylabel("truncated", color=RED, fontsize=10)
         right.tick_params(labelsize=10, length=3, labelcolor=RED)
         right.spines[["top", "left", "bottom"]].set_visible(False)
-    temporary = out.with_suffix(".tmp")
-    figure.savefig(temporary, format="png", facecolor="white")
-    temporary.replace(out)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, format="png", facecolor="white")

@@ -13,25 +13,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pandas as pd
 from markupsafe import Markup, escape
 
 from r1zero.config.schema import AlarmConfig
-from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, training_rows
+from r1zero.measuring.alarm_evidence import judge_lines
+from r1zero.measuring.alarms import ALARMS, evidence, training_rows
 from r1zero.measuring.behaviours import BEHAVIOURS, EQUATION
 from r1zero.measuring.change_point import Change
 from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION, SPLITS, behaviour_rates
-from r1zero.reporting.charts import svg
-from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups, files_by_step
-from r1zero.reporting.panels import sections
+from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups
+from r1zero.reporting.rendering import TEMPLATES, environment
+from r1zero.reporting.run_charts import sections
 from r1zero.reporting.statements import accuracy_judge, comparisons, facts, run_changes, statements
-from r1zero.reporting.text import interval, percent
+from r1zero.reporting.text import interval
+from r1zero.runs.files import write_text
+from r1zero.runs.layout import PAGE, completions_by_step
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run
 from rewards.tags import TAGS
 
-TEMPLATES = Path(__file__).parent / "templates"
 REFRESH_S = 15
 
 # What a reader looks for in an escaped completion: tags, comparisons with the target, worked equations.
@@ -55,7 +56,7 @@ def alarm_cards(run: Run) -> list[dict[str, Any]]:
     """The alarms of a run in order of their first step, each with what was said last and completions that show it."""
     rows, judge = training_rows(run.rows), accuracy_judge(run)
     limits = AlarmConfig(**(run.setting("alarms") or {}))
-    files = files_by_step(run.directory, "train")
+    files = completions_by_step(run.directory, "train")
     cards = []
     for name, alarm in ALARMS.items():
         steps = [row["step"] for row in rows if row.get(f"alarm/{name}") == 1.0]
@@ -124,14 +125,13 @@ def render(run: Run, live: bool) -> str:
         run: The run.
         live: It goes on, so the page reloads itself.
     """
-    loader = jinja2.FileSystemLoader(TEMPLATES)
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
-    environment.filters.update(highlight=highlight, percent=percent, svg=svg, embedded_json=embedded_json)
+    templates = environment()
+    templates.filters.update(highlight=highlight, embedded_json=embedded_json)
     found = run_changes(run)
     steps, groups = example_groups(run)
     rows, num_completions = browsable(run, accuracy_judge(run))
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html").render(
+    return templates.get_template("report.html").render(
         title=run.setting("run_name") or run.directory.resolve().name,
         run=run,
         key=f"eval/{run.task}/accuracy",
@@ -150,7 +150,6 @@ def render(run: Run, live: bool) -> str:
         live=live,
         refresh_s=REFRESH_S,
         updated=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M:%S %Z"),
-        style=Markup((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
@@ -163,8 +162,6 @@ def chart_marks(changes: Sequence[Change]) -> dict[str, Change]:
 
 def write_page(run: Run, live: bool) -> Path:
     """Write ``report.html``, whole or not at all."""
-    page = run.directory / "report.html"
-    temporary = page.with_suffix(".tmp")
-    temporary.write_text(render(run, live), encoding="utf-8", errors="replace")
-    temporary.replace(page)  # a reader sees the old page or the new one, never half of it
+    page = run.directory / PAGE
+    write_text(render(run, live), page)
     return page

@@ -7,6 +7,7 @@ from r1zero.reporting.curve import plot_curve
 from r1zero.reporting.page import write_page
 from r1zero.reporting.statements import comparisons, run_changes, statements
 from r1zero.reporting.text import aligned
+from r1zero.runs.layout import CHECKPOINTS, CURVE, FINAL, METRICS
 from r1zero.runs.reading import load_run
 
 
@@ -34,7 +35,7 @@ def write_report(run_dir: Path) -> Path:
         ValueError: ``run_dir`` has no ``metrics.jsonl``.
     """
     run = load_run(run_dir)
-    plot_curve(run, run_dir / "curve.png")
+    plot_curve(run, run_dir / CURVE)
     return write_page(run, live=False)
 
 
@@ -44,8 +45,8 @@ def show(run_dir: Path) -> None:
     print(before_after_table(run_dir))
     for label, path in (
         ("report", report),
-        ("curve", run_dir / "curve.png"),
-        ("checkpoint", run_dir / "checkpoints" / "final"),
-        ("metrics", run_dir / "metrics.jsonl"),
+        ("curve", run_dir / CURVE),
+        ("checkpoint", run_dir / CHECKPOINTS / FINAL),
+        ("metrics", run_dir / METRICS),
     ):
         print(f"{label:<10} {path}")

@@ -1,6 +1,6 @@
-"""What a run says in words and numbers: before against after, what changed and when, on what it ran.
+"""The results of a run in words and numbers: before against after, what changed and when, on what it ran.
 
-Pure functions of what ``run_data`` has read; nothing is written or drawn.
+Pure functions of what ``r1zero.runs.reading`` has read; nothing is written or drawn.
 """
 
 import re
@@ -11,7 +11,7 @@ import pandas as pd
 
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.change_point import Change, changes, first_departure
-from r1zero.reporting.curve import series
+from r1zero.reporting.series import series
 from r1zero.reporting.text import duration, interval, percent
 from r1zero.runs.metrics import Row, number
 from r1zero.runs.reading import Run
@@ -19,7 +19,7 @@ from rewards.verdict import Outcome
 
 
 class Comparison(NamedTuple):
-    """One line of the before/after table, as text; ``change`` is empty where it says nothing."""
+    """One line of the before/after table, as text; ``change`` is empty where there is none."""
 
     label: str
     before: str
@@ -41,7 +41,7 @@ def comparison(label: str, key: str, first: Row, last: Row, decimals: int | None
 def comparisons(run: Run) -> list[Comparison]:
     """First against last evaluation, metric by metric; ``-`` for the last where there is a single one.
 
-    Outcomes and behaviours that neither evaluation met are left out.
+    Outcomes and behaviours that occur in neither evaluation are left out.
     """
     if not run.evaluations:
         return []

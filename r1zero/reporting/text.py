@@ -1,5 +1,6 @@
 """Numbers, intervals and tables as plain text"""
 
+import math
 from collections.abc import Sequence
 
 from r1zero.runs.metrics import Row, number
@@ -16,8 +17,18 @@ def percent(value: float | None) -> str:
 
 def interval(row: Row, key: str) -> str:
     """The 95% interval of the share at ``key``, e.g. ``4.3 to 8.5%``; ``-`` where the row has none."""
-    low, high = number(row, f"{key}_low"), number(row, f"{key}_high")
-    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
+    return percent_range(number(row, f"{key}_low"), number(row, f"{key}_high"))
+
+
+def percent_range(low: float | None, high: float | None) -> str:
+    """``low`` and ``high`` in [0, 1] as percentages; ``-`` if one is None or NaN.
+
+    >>> percent_range(0.0427, 0.085), percent_range(float("nan"), float("nan"))
+    ('4.3 to 8.5%', '-')
+    """
+    if low is None or high is None or math.isnan(low) or math.isnan(high):
+        return "-"
+    return f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

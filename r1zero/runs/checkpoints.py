@@ -15,6 +15,7 @@ from typing import Any
 
 from r1zero.config.schema import Config
 from r1zero.launching.placement import num_ranks
+from r1zero.runs.layout import CHECKPOINTS, FINAL
 
 log = logging.getLogger(__name__)
 
@@ -138,14 +139,14 @@ def newest_checkpoint(run_dir: Path) -> Path:
     Raises:
         ValueError: There is none yet.
     """
-    final = run_dir / "checkpoints" / "final"
+    final = run_dir / CHECKPOINTS / FINAL
     if (final / "config.json").is_file():
         return final
-    saved = {path: path.name.rpartition("-")[2] for path in run_dir.glob("checkpoints/checkpoint-*")}
+    saved = {path: path.name.rpartition("-")[2] for path in (run_dir / CHECKPOINTS).glob("checkpoint-*")}
     steps = {int(step): path for path, step in saved.items() if step.isdigit() and (path / "config.json").is_file()}
     if not steps:
         raise ValueError(
-            f"{run_dir / 'checkpoints'}: holds no model yet. Wait for the end of the run, or have it save on the way: "
+            f"{run_dir / CHECKPOINTS}: holds no model yet. Wait for the end of the run, or have it save on the way: "
             "trainer.save_strategy=steps trainer.save_steps=50."
         )
     return steps[max(steps)]
@@ -157,7 +158,7 @@ def checkpoint_path(run: Path, checkpoint: str) -> Path:
     Raises:
         ValueError: There is none of that name; says which there are.
     """
-    folder = run / "checkpoints"
+    folder = run / CHECKPOINTS
     path = folder / (f"checkpoint-{checkpoint}" if checkpoint.isdigit() else checkpoint)
     if (path / "config.json").is_file():
         return path

@@ -10,12 +10,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from r1zero.config.schema import PARTS, Config
 from r1zero.config.tasks import read_task
-from r1zero.runs.files import read_json, write_json
+from r1zero.runs.files import read_json, write_json, write_text
+from r1zero.runs.layout import CONFIG, ENVIRONMENT, KINDS, METRICS, STATUS, completions_by_step
 
 
 def claim_run_dir(path: Path, config: Config) -> None:
@@ -26,7 +26,7 @@ def claim_run_dir(path: Path, config: Config) -> None:
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
-        with (path / "config.yaml").open("x", encoding="utf-8") as file:
+        with (path / CONFIG).open("x", encoding="utf-8") as file:
             yaml.safe_dump(asdict(config), file, sort_keys=False)
     except FileExistsError as error:
         if not path.is_dir():
@@ -39,20 +39,20 @@ def claim_run_dir(path: Path, config: Config) -> None:
         raise ValueError(
             f"hydra.run.dir = {path}: cannot be written ({error.strerror}). Set hydra.run.dir to a writable folder."
         ) from error
-    (path / "environment.json").write_text(json.dumps(environment(), indent=2) + "\n")
+    write_json(environment(), path / ENVIRONMENT)
 
 
 def add_facts(path: Path, facts: dict[str, Any]) -> None:
     """Add what is known only when training starts to the ``environment.json`` of the run in ``path``."""
-    file = path / "environment.json"
+    file = path / ENVIRONMENT
     write_json((read_json(file) if file.is_file() else {}) | facts, file)
 
 
 def release_run_dir(path: Path) -> None:
     """Undo ``claim_run_dir`` for a run that never began, so that the same command can be given again."""
-    if (path / "metrics.jsonl").exists():
+    if (path / METRICS).exists():
         return
-    for name in ("config.yaml", "environment.json"):
+    for name in (CONFIG, ENVIRONMENT):
         (path / name).unlink(missing_ok=True)
     if not any(path.iterdir()):
         path.rmdir()
@@ -65,9 +65,9 @@ def load_config(path: Path) -> Config:
         ValueError: There is no run in ``path``, or one of another version.
     """
     try:
-        values = yaml.safe_load((path / "config.yaml").read_text(encoding="utf-8"))
+        values = yaml.safe_load((path / CONFIG).read_text(encoding="utf-8"))
     except OSError as error:
-        raise ValueError(f"{path}: no run is there ({path / 'config.yaml'}: {error.strerror}).") from error
+        raise ValueError(f"{path}: no run is there ({path / CONFIG}: {error.strerror}).") from error
     try:
         return Config(
             **values
@@ -75,11 +75,13 @@ def load_config(path: Path) -> Config:
             | {name: kind(**values[name]) for name, kind in PARTS.items()}
         )
     except (KeyError, TypeError) as error:
-        raise ValueError(f"{path / 'config.yaml'}: written by another version of r1zero ({error}).") from error
+        raise ValueError(f"{path / CONFIG}: written by another version of r1zero ({error}).") from error
 
 
 def environment() -> dict[str, str | bool | int | None]:
     """What ran where: commit, versions, device, command."""
+    import torch  # here, so that reading a run takes no torch
+
     status = git("status", "--porcelain")
     return {
         "git_commit": git("rev-parse", "HEAD"),
@@ -105,12 +107,9 @@ def git(*arguments: str) -> str | None:
     return result.stdout.strip()
 
 
-STATUS = "status.json"
-
-
 def holds_run(path: Path) -> bool:
     """Whether a run has claimed ``path``."""
-    return (path / "config.yaml").is_file()
+    return (path / CONFIG).is_file()
 
 
 def is_finished(run_dir: Path) -> bool:
@@ -123,13 +122,12 @@ def is_finished(run_dir: Path) -> bool:
 
 def write_status(run_dir: Path, status: str, step: int) -> None:
     """Note how the run ended: ``finished``, or ``stopped`` by a signal after ``step``."""
-    temporary = run_dir / f"{STATUS}.tmp"
-    temporary.write_text(json.dumps({"status": status, "step": step}) + "\n")
-    temporary.replace(run_dir / STATUS)
+    write_text(json.dumps({"status": status, "step": step}) + "\n", run_dir / STATUS)
 
 
 def forget_after(run_dir: Path, step: int) -> None:
     """Delete the completions of steps after ``step``: the resumed run writes them again."""
-    for path in (run_dir / "completions").glob("*_*.parquet"):
-        if int(path.stem.split("_")[1].split("-")[0]) > step:
-            path.unlink()
+    for kind in KINDS:
+        for written, paths in completions_by_step(run_dir, kind).items():
+            for path in paths if written > step else ():
+                path.unlink()

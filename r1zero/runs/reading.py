@@ -1,10 +1,9 @@
 """What a run left in its directory, read back: metrics by step, config, environment, and what is missing from them.
 
 A run that was killed half-way is read as far as it got. Nothing is written or drawn here, and the saved completions are
-left to ``r1zero.report``.
+left to ``r1zero.reporting.completions``.
 """
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from r1zero.runs.files import read_json
+from r1zero.runs.layout import CONFIG, ENVIRONMENT, METRICS
 from r1zero.runs.metrics import Row, number, read_metrics
 
 
@@ -54,7 +55,7 @@ class Run:
         max_steps = self.setting("trainer", "max_steps")
         found = []
         if last_step is None:
-            found.append("metrics.jsonl holds no step: the run ended before its first one.")
+            found.append(f"{METRICS} holds no step: the run ended before its first one.")
         elif not steps:
             found.append(f"Nothing was evaluated; the last step logged is {last_step}. The accuracy is not known.")
         elif len(steps) == 1:
@@ -69,7 +70,7 @@ class Run:
             found.append(f"The run stopped at step {last_step} of {max_steps}, or is still going.")
         if self.num_unreadable:
             found.append(
-                f"Unreadable lines left out of metrics.jsonl: {self.num_unreadable} (a killed run tears its last line)."
+                f"Unreadable lines left out of {METRICS}: {self.num_unreadable} (a killed run tears its last line)."
             )
         return found
 
@@ -80,18 +81,18 @@ def load_run(run_dir: Path) -> Run:
     Raises:
         ValueError: ``run_dir`` has no ``metrics.jsonl``.
     """
-    metrics = run_dir / "metrics.jsonl"
+    metrics = run_dir / METRICS
     if not metrics.is_file():
-        below = sorted(str(path.parent) for path in run_dir.glob("*/metrics.jsonl"))
+        below = sorted(str(path.parent) for path in run_dir.glob(f"*/{METRICS}"))
         hint = f"Did you mean {' or '.join(below[:3])}?" if below else "Give the directory that a run was written to."
         raise ValueError(f"run directory = {run_dir}: looked for {metrics}, which does not exist. {hint}")
     rows, num_unreadable = read_metrics(metrics)
-    config_file, environment_file = run_dir / "config.yaml", run_dir / "environment.json"
+    config_file, environment_file = run_dir / CONFIG, run_dir / ENVIRONMENT
     config_text = config_file.read_text(encoding="utf-8") if config_file.is_file() else ""
     matches = (re.fullmatch(r"eval/(.+)/accuracy", key) for row in rows for key in row)
     tasks = list(dict.fromkeys(match[1] for match in matches if match))
     config = yaml.safe_load(config_text) or {}
-    environment = json.loads(environment_file.read_text(encoding="utf-8")) if environment_file.is_file() else {}
+    environment = read_json(environment_file) if environment_file.is_file() else {}
     trained = config.get("task", {}).get("name")
     task = trained if trained in tasks else next(iter(tasks), None)
     return Run(run_dir, rows, num_unreadable, config_text, config, environment, task)

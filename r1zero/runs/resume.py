@@ -12,6 +12,7 @@ from typing import Any
 
 from r1zero.config.schema import Config
 from r1zero.runs.directory import claim_run_dir, holds_run, is_finished, load_config
+from r1zero.runs.layout import CONFIG
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def open_run(config: Config, run_dir: Path, overrides: list[str]) -> tuple[Confi
 def newest_unfinished(folder: Path, config: Config) -> Path | None:
     """The run in ``folder`` that was started last, among those that ``config`` describes and that have not finished."""
     runs = [path for path in folder.iterdir() if holds_run(path) and not is_finished(path)]
-    for path in sorted(runs, key=lambda run: (run / "config.yaml").stat().st_mtime, reverse=True):
+    for path in sorted(runs, key=lambda run: (run / CONFIG).stat().st_mtime, reverse=True):
         try:
             if replace(load_config(path), launch=config.launch) == config:
                 return path

@@ -1,15 +1,15 @@
 """Which devices a job of a sweep gets, when several run at a time on one machine."""
 
-import fcntl
 import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO
 
 import torch
+
+from r1zero.runs.files import locked
 
 WAIT_S = 1.0
 
@@ -50,19 +50,12 @@ def devices(count: int, parallel: int) -> Iterator[dict[str, str]]:
 
 def claim(names: Sequence[str], count: int, folder: Path, held: ExitStack) -> list[str]:
     """Lock ``count`` of the devices ``names``, until ``held`` ends; empty, and none locked, if too few are free."""
-    found: dict[str, IO[str]] = {}
-    for name in names:
-        lock = (folder / name).open("w")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.close()
-            continue
-        found[name] = lock
-        if len(found) == count:
-            for each in found.values():
-                held.enter_context(each)
-            return list(found)
-    for each in found.values():
-        each.close()
+    found: list[str] = []
+    with ExitStack() as locks:
+        for name in names:
+            if locks.enter_context(locked(folder / name)):
+                found.append(name)
+            if len(found) == count:
+                held.enter_context(locks.pop_all())
+                return found
     return []

@@ -13,7 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from r1zero.reporting.curve import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, series
+from r1zero.reporting.curve import BLUE, GREEN, GREY, ORANGE, PURPLE, RED
+from r1zero.reporting.series import series
+from r1zero.runs.layout import METRICS
 from r1zero.runs.reading import load_run
 from r1zero.sweeping.results import Setting, Sweep
 
@@ -79,7 +81,7 @@ def learning_figure(sweep: Sweep, settings: Sequence[Setting]) -> Figure | None:
             mine = mine[mine[key] == value]
         curves = []
         for folder in mine["run_dir"]:
-            if (sweep.directory / folder / "metrics.jsonl").is_file():
+            if (sweep.directory / folder / METRICS).is_file():
                 run = load_run(sweep.directory / folder)
                 curves.append(series(run.rows, f"eval/{run.task}/accuracy").dropna())
         colour = COLOURS[index % len(COLOURS)]

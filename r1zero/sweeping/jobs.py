@@ -1,11 +1,10 @@
 """Sweeps: the jobs of a Hydra multirun, each a run in processes of its own that continues where it was.
 
 What a job has done is read from its run directory and nowhere else, so a sweep that was killed goes on with the same
-command: finished jobs are skipped, broken ones resumed. It works under any of Hydra's launchers. What the jobs found is
+command: finished jobs are skipped, others resumed. It works under any of Hydra's launchers. What the jobs found is
 ``r1zero.sweeping.report``'s business.
 """
 
-import fcntl
 import hashlib
 import logging
 import math
@@ -14,8 +13,7 @@ import shlex
 import signal
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +28,17 @@ from r1zero.config.schema import Config
 from r1zero.launching.launch import INTERRUPTED, TERMINATED, launch
 from r1zero.launching.placement import num_ranks, placed_from_outside
 from r1zero.runs.directory import holds_run, is_finished
-from r1zero.runs.files import read_json, write_json
+from r1zero.runs.files import locked, read_json, write_json
 from r1zero.runs.reading import load_run
 from r1zero.runs.resume import open_run
 from r1zero.sweeping.devices import devices, ranks_of_a_job
+from r1zero.sweeping.layout import JOB, LOCK, LOG, SWEEP, TABLE
 from r1zero.sweeping.progress import progress
 from r1zero.sweeping.report import write_sweep_report
-from r1zero.sweeping.results import JOB, LOCK, SWEEP, load_sweep, objective
+from r1zero.sweeping.results import load_sweep, objective
 
 log = logging.getLogger(__name__)
 
-LOG = "job.log"
 MAX_ERROR_CHARS = 400
 
 
@@ -92,7 +90,7 @@ class SweepCallback(Callback):
         """Write and print the table."""
         sweep_dir = Path(config.hydra.sweep.dir)
         text, page = write_sweep_report(sweep_dir)
-        print(f"{text}\n{'report':<10} {page}\n{'table':<10} {sweep_dir / 'sweep.csv'}")
+        print(f"{text}\n{'report':<10} {page}\n{'table':<10} {sweep_dir / TABLE}")
 
 
 def swept_choices(overrides: Sequence[str]) -> dict[str, int]:
@@ -110,14 +108,15 @@ def swept_choices(overrides: Sequence[str]) -> dict[str, int]:
 def run_job(composed: DictConfig) -> float:
     """Run one job of a sweep to its end, or note why it has none; its held-out accuracy, -inf without one.
 
-    Nothing that a job does ends the sweep, except a wish to stop it.
+    A job that fails does not end the sweep; Ctrl-C and SIGTERM do.
     """
     hydra_config = HydraConfig.get()
     sweep_dir, job_dir = Path(hydra_config.sweep.dir), Path(hydra_config.runtime.output_dir)
     if placed_from_outside():
         sys.exit("error: a sweep starts the processes of its jobs itself. Leave torchrun and the like out.")
     overrides = list(hydra_config.overrides.task)
-    with sole_worker(job_dir) as free:
+    job_dir.mkdir(parents=True, exist_ok=True)
+    with locked(job_dir / LOCK) as free:
         if not free:
             log.warning("Job %d is being run by another process: left to it.", hydra_config.job.num)
             return -math.inf
@@ -187,16 +186,3 @@ def reason(log_file: Path, start: int, exit_code: int) -> str:
     found = errors[-1] if errors else (text.strip().splitlines() or ["no message"])[-1]
     out_of_memory = "out of memory: " if re.search(r"OutOfMemoryError|out of memory|MemoryError", text) else ""
     return f"exit code {exit_code}: {out_of_memory}{found.removeprefix('error: ')}"[:MAX_ERROR_CHARS]
-
-
-@contextmanager
-def sole_worker(job_dir: Path) -> Iterator[bool]:
-    """Whether this process alone may work on the job; the system lets go of the lock however the process ends."""
-    job_dir.mkdir(parents=True, exist_ok=True)
-    with (job_dir / LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True

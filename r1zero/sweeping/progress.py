@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
+from r1zero.runs.layout import METRICS
 from r1zero.runs.metrics import number, read_metrics
 
 EVERY_S = 2.0
@@ -22,23 +23,23 @@ def progress(config: Config, job_dir: Path) -> Iterator[None]:
     bar = tqdm(total=max_steps if max_steps > 0 else None, desc=f"job {job_dir.name}: {config.run_name}", unit="step")
 
     def show() -> None:
-        metrics = job_dir / "metrics.jsonl"
+        metrics = job_dir / METRICS
         rows = read_metrics(metrics)[0] if metrics.is_file() else []
         if rows:
             bar.n = rows[-1]["step"]
             known = [value for row in rows if (value := number(row, key)) is not None]
             bar.set_postfix(acc=f"{known[-1]:.3f}" if known else "-")
 
-    def watch() -> None:
+    def follow() -> None:
         while not ended.wait(EVERY_S):
             show()
 
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
     try:
         yield
     finally:
         ended.set()
-        watcher.join()
+        follower.join()
         show()
         bar.close()

@@ -10,12 +10,13 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import jinja2
 import pandas as pd
 
-from r1zero.reporting.text import aligned, percent
+from r1zero.reporting.rendering import environment
+from r1zero.reporting.text import aligned, percent, percent_range
 from r1zero.runs.files import write_text
 from r1zero.sweeping.figures import accuracy_figure, behaviour_figure, learning_figure
+from r1zero.sweeping.layout import PAGE, TABLE
 from r1zero.sweeping.results import SEED, Setting, Sweep, best_of, load_sweep, sentences, settings_of
 
 TITLES = {"greedy_accuracy": "greedy", "mean_length": "tokens", "truncated": "cut off", "step0_accuracy": "step 0"}
@@ -30,8 +31,8 @@ def write_sweep_report(directory: Path) -> tuple[str, Path]:
     """
     sweep = load_sweep(directory)
     settings = settings_of(sweep)
-    write_text(sweep.jobs.to_csv(index=False), directory / "sweep.csv")
-    page = directory / "sweep.html"
+    write_text(sweep.jobs.to_csv(index=False), directory / TABLE)
+    page = directory / PAGE
     write_text(sweep_html(sweep, settings), page)
     return terminal_table(sweep, settings), page
 
@@ -64,7 +65,7 @@ def setting_rows(sweep: Sweep, settings: Sequence[Setting]) -> list[list[str]]:
             f" of {len(setting.accuracy) + setting.num_unfinished}" * bool(setting.num_unfinished)
         )
         shown = [known(setting.means[key], share=key in SHARES) for key in measures]
-        rows.append([*front, count, known(setting.mean, share=True), interval(setting), *shown])
+        rows.append([*front, count, known(setting.mean, share=True), percent_range(setting.low, setting.high), *shown])
     return rows
 
 
@@ -73,11 +74,6 @@ def known(value: float, share: bool) -> str:
     if pd.isna(value):
         return "-"
     return percent(value) if share else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
-
-
-def interval(setting: Setting) -> str:
-    """The t-interval over seeds; ``-`` with a single one."""
-    return "-" if pd.isna(setting.low) else f"{100 * setting.low:.1f} to {100 * setting.high:.1f}%"
 
 
 def unfinished(sweep: Sweep) -> list[tuple[int, str, str]]:
@@ -111,8 +107,6 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
 
 def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
     """The page; it needs no other file, and every text is escaped."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parents[1] / "reporting" / "templates")
-    environment = jinja2.Environment(loader=loader, autoescape=True, undefined=jinja2.StrictUndefined)
     figures = [
         (
             "Accuracy",
@@ -126,20 +120,23 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
     shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir"]
     jobs = sweep.jobs[shown].astype(object).where(sweep.jobs[shown].notna(), None)
     table, best = setting_rows(sweep, settings), best_of(settings)
-    return environment.get_template("sweep.html").render(
-        title=sweep.directory.resolve().name,
-        sweep=sweep,
-        counts=sweep.counts(),
-        best=best,
-        best_row=table[settings.index(best) + 1] if best else None,
-        percent=percent,
-        sentences=sentences(settings),
-        best_command=best_command(sweep, settings),
-        table=table,
-        figures=[(title, text, image) for title, text, image in drawn if image],
-        columns=shown,
-        unfinished=unfinished(sweep),
-        jobs=jobs.to_dict("records"),
+    return (
+        environment()
+        .get_template("sweep.html")
+        .render(
+            title=sweep.directory.resolve().name,
+            sweep=sweep,
+            counts=sweep.counts(),
+            best=best,
+            best_row=table[settings.index(best) + 1] if best else None,
+            sentences=sentences(settings),
+            best_command=best_command(sweep, settings),
+            table=table,
+            figures=[(title, text, image) for title, text, image in drawn if image],
+            columns=shown,
+            unfinished=unfinished(sweep),
+            jobs=jobs.to_dict("records"),
+        )
     )
 
 

@@ -3,7 +3,6 @@
 A setting is a job's values of the swept keys without the seed; jobs that differ in the seed alone are its repetitions.
 """
 
-import fcntl
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ import pandas as pd
 
 from r1zero.measuring.statistics import paired_t_test, t_interval
 from r1zero.runs.directory import is_finished
-from r1zero.runs.files import read_json
+from r1zero.runs.files import is_locked, read_json
+from r1zero.runs.layout import METRICS
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run, load_run
+from r1zero.sweeping.layout import JOB, LOCK, SWEEP
 
-SWEEP, JOB, LOCK = "sweep.json", "job.json", "job.lock"
 SEED = "seed"
 MAX_RIVALS = 5  # that the best setting is compared with
 # Columns of a job's row, from its last evaluation.
@@ -103,7 +103,7 @@ def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[
     row: dict[str, Any] = {"job": record["num"], "status": status(folder, record), "error": record.get("error", "")}
     row |= {key: record["settings"].get(key, "") for key in swept}  # as text, which is what was asked for
     row |= {"run_dir": folder.name, "step": math.nan, "step0_accuracy": math.nan, **dict.fromkeys(MEASURES, math.nan)}
-    if not (folder / "metrics.jsonl").is_file():
+    if not (folder / METRICS).is_file():
         return row
     run = load_run(folder)
     row["step"] = run.rows[-1]["step"] if run.rows else math.nan
@@ -118,21 +118,16 @@ def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[
 
 
 def status(folder: Path, record: dict[str, Any]) -> str:
-    """``finished``, ``failed``, ``interrupted``, ``running``, or ``killed``: begun, and nobody is at it any more."""
+    """``finished``, ``failed``, ``interrupted``, ``running``, or ``killed``: started, and no process works on it."""
     if is_finished(folder):
         return "finished"
     if record["status"] != "running":
         return record["status"] if record["status"] != "finished" else "killed"
-    with (folder / LOCK).open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return "running"
-    return "killed"
+    return "running" if is_locked(folder / LOCK) else "killed"
 
 
 def objective(run: Run) -> float:
-    """The held-out accuracy of the last evaluation; -inf without one, so that a search turns away."""
+    """The held-out accuracy of the last evaluation; -inf without one, so that a search avoids it."""
     found = [number(row, f"eval/{run.task}/accuracy") for row in run.evaluations]
     return found[-1] if found and found[-1] is not None else -math.inf
 

@@ -8,6 +8,7 @@ import torch
 from trl import GRPOConfig
 
 from r1zero.config.schema import Config
+from r1zero.runs.layout import CHECKPOINTS
 
 
 def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
@@ -19,7 +20,7 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     # Ranks without a GPU: accelerate makes a gloo group, and counts more than one rank, only if asked for the CPU.
     gloo = not torch.cuda.is_available() and "RANK" in os.environ
     return GRPOConfig(
-        output_dir=str(run_dir / "checkpoints"),
+        output_dir=str(run_dir / CHECKPOINTS),
         seed=config.seed,
         run_name=config.run_name,
         report_to=[],

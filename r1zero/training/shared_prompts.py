@@ -34,7 +34,7 @@ def shared_logprobs(
     batch_size: int | None,
     with_entropy: bool,
 ) -> tuple[torch.Tensor, torch.Tensor | None] | None:
-    """Log-probs (B, T) of the last ``completion`` columns, and entropies if wanted; None where sharing saves too little.
+    """Log-probs (B, T) of the last ``completion`` columns, entropies if wanted; None where sharing saves too little.
 
     Args:
         model: A causal LM with TRL's fused head.

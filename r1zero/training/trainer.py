@@ -26,6 +26,7 @@ from r1zero.models.reference import load_reference, save_reference
 from r1zero.rollout.engine import Engine, stop_strings
 from r1zero.rollout.sampling import Completion, SampleTexts, Sampling
 from r1zero.runs.files import write_completions
+from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
 from r1zero.training.collecting import Collector
 from r1zero.training.durable import DurableTrainer
@@ -35,8 +36,8 @@ from r1zero.training.mismatch import LogprobDifference
 from r1zero.training.reward_functions import reward_functions
 from r1zero.training.shared_prompts import can_share_prompts, shared_logprobs
 from r1zero.training.step_profile import StepProfile
+from r1zero.watching.observer import RunObserver
 from r1zero.watching.tracking import Tracker
-from r1zero.watching.watch import Watch
 
 # What samples held-out completions, to metrics and tables of completions by name (``eval``, ``greedy``).
 HeldOut = Callable[[SampleTexts, Sampling], tuple[dict[str, float], dict[str, pd.DataFrame]]]
@@ -95,13 +96,13 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         self.savings = Savings.of(
             self.loss_type,
             self.beta,
-            means_over_micro_batch=self._entropy_bonus_enabled
-            or self.aux_loss_enabled
-            or self.top_entropy_quantile != 1.0,
+            means_over_micro_batch=bool(
+                self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
+            ),
             measures_entropy=self.engine.scores and config.rollout.backend != "vllm",
         )
         self.mismatch = LogprobDifference()
-        self.watch = Watch(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
+        self.observer = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
         self.step_started = self.run_started = time.perf_counter()
 
     # ---- Sampling ----
@@ -141,22 +142,21 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         output = super()._generate_and_score_completions(inputs)
         if self.accelerator.is_main_process and self.model.training:
             table = {
-                "prompt": list(self._logs["prompt"]),
-                "completion": list(self._logs["completion"]),
+                **{name: list(self._logs[name]) for name in ("prompt", "completion")},
                 **{f"{name}/score": list(scores) for name, scores in cast(dict, self._logs["rewards"]).items()},
                 **{name: list(values) for name, values in cast(dict, self._logs["extra"]).items()},
                 "advantage": list(self._logs["advantages"]),
             }
             completions = self.collector.frame(table)
-            write_completions(completions, self.run_dir / "completions" / f"train_{self.rollout_name()}.parquet")
-            self.watch.add(completions)
+            write_completions(completions, self.rollout_file())
+            self.observer.add(completions)
         return output
 
-    def rollout_name(self) -> str:
-        """The step that a rollout is for; several in one optimizer step, if the config asks for it, are told apart."""
+    def rollout_file(self) -> Path:
+        """Where a rollout is kept; several in one optimizer step, if the config asks for it, get a file each."""
         several = (self.args.steps_per_generation or 1) < self.args.gradient_accumulation_steps
-        part = f"-{self._step % self.args.gradient_accumulation_steps}" if several else ""
-        return f"{self.state.global_step + 1:05d}{part}"
+        part = self._step % self.args.gradient_accumulation_steps if several else None
+        return completions_file(self.run_dir, "train", self.state.global_step + 1, part)
 
     def _calculate_rewards(self, inputs: Any, prompts: Any, completions: Any, completion_ids_list: Any) -> torch.Tensor:
         """TRL's rewards (rows, judges); a row that one paying judge could not judge is left out as a whole.
@@ -253,8 +253,8 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         metrics |= {"time/elapsed_s": now - self.run_started, "perf/skipped_steps": self.guard.skipped}
         self.step_started = now
         self.profile.reset()
-        self.tracker.log(self.state.global_step, self.watch.finish_step(self.state.global_step, metrics))
-        self.watch.refresh_page()
+        self.tracker.log(self.state.global_step, self.observer.finish_step(self.state.global_step, metrics))
+        self.observer.refresh_page()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
@@ -264,9 +264,9 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         metrics = metrics | {"time/eval_s": time.perf_counter() - started}
         if self.accelerator.is_main_process:
             for name, completions in tables.items():
-                write_completions(completions, self.run_dir / "completions" / f"{name}_{step:05d}.parquet")
+                write_completions(completions, completions_file(self.run_dir, name, step))
             self.tracker.log(step, metrics)
-            self.watch.finish_evaluation(metrics)
+            self.observer.finish_evaluation(metrics)
         self.note_evaluation(metrics[f"eval/{self.task.name}/accuracy"])
         self.step_started = time.perf_counter()  # an evaluation is not part of a training step
         return metrics

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from r1zero.config.schema import Config
 from r1zero.measuring.behaviours import BEHAVIOURS
+from r1zero.runs.layout import METRICS, TENSORBOARD
 from r1zero.runs.metrics import MetricsFile
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class Tracker:
 
     def __init__(self, config: Config, run_dir: Path, num_steps: int | None, last_step: int | None = None) -> None:
         self.task_name = config.task.name
-        self.metrics = MetricsFile(run_dir / "metrics.jsonl", last_step)
+        self.metrics = MetricsFile(run_dir / METRICS, last_step)
         self.wandb = start_wandb(config, run_dir) if config.tracker.wandb else None
         self.tensorboard = start_tensorboard(run_dir) if config.tracker.tensorboard else None
         self.trackio = start_trackio(config) if config.tracker.trackio else None
@@ -119,7 +120,7 @@ def start_tensorboard(run_dir: Path) -> Any:
     """A writer of event files in ``tensorboard/``."""
     from torch.utils.tensorboard import SummaryWriter
 
-    return SummaryWriter(str(run_dir / "tensorboard"))
+    return SummaryWriter(str(run_dir / TENSORBOARD))
 
 
 def start_trackio(config: Config) -> Any:

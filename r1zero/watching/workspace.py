@@ -1,52 +1,24 @@
-"""The saved view at Weights & Biases: accuracy, behaviours, outcomes, health and cost, in sections"""
+"""The saved view at Weights & Biases: the panels of ``r1zero.reporting.panels``, in their sections"""
 
 import json
 from typing import Any
 
-from r1zero.measuring.behaviours import BEHAVIOURS
-from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION
+from r1zero.reporting.panels import BEHAVIOUR, LEARNING, PLACEHOLDERS, SECTIONS, Panel
 
 NAME = "Reasoning emergence"
 
 
-# Section -> (panel title, its metrics). A regular expression stands for the keys of tasks and judges.
-SECTIONS: dict[str, list[tuple[str, list[str] | str]]] = {
-    "Learning": [
-        ("Held-out accuracy", r"^eval/[^/]+/(accuracy|accuracy_low|accuracy_high|greedy_accuracy)$"),
-        ("Accuracy of training completions", ["train/accuracy", "train/accuracy_low", "train/accuracy_high"]),
-        ("Reward", ["reward"]),
-        ("Judges", r"^rewards/[^/]+/mean$"),
-        ("pass@k", r"^eval/[^/]+/pass@\d+$"),
-        ("maj@k", r"^eval/[^/]+/maj@\d+$"),
-    ],
-    "Behaviour, a completion": [
-        (name, [f"{PER_COMPLETION}/{name}/{split}" for split in ("all", "correct", "wrong")]) for name in BEHAVIOURS
-    ],
-    "Behaviour, per 100 tokens": [(name, [f"{PER_100_TOKENS}/{name}/all"]) for name in BEHAVIOURS],
-    "Outcomes": [
-        ("Outcomes by judge", r"^outcome/.+$"),
-        ("Groups", ["groups/all_correct", "groups/mixed", "groups/all_wrong"]),
-    ],
-    "Health": [
-        ("Alarms", r"^alarm/.+$"),
-        (
-            "Length, tokens",
-            ["completions/mean_length", "completions/mean_length_correct", "completions/mean_length_wrong"],
-        ),
-        ("Truncated", ["completions/clipped_ratio"]),
-        ("Entropy", ["entropy"]),
-        ("Clipped tokens", ["clip_ratio/region_mean"]),
-        ("KL to the reference", ["kl"]),
-        ("Rollout against training", ["sampling/sampling_logp_difference/mean"]),
-        ("Gradient norm", ["grad_norm"]),
-    ],
-    "Cost": [
-        ("Seconds a step", ["time/rollout_s", "time/train_s", "time/judge_s"]),
-        ("Tokens a second", ["perf/tokens_per_s"]),
-        ("Tokens to date", ["num_tokens"]),
-        ("Device-hours to date", ["cost/device_hours"]),
-    ],
-}
+def metrics(panel: Panel) -> list[str] | str:
+    """The metrics of a panel; where tasks, judges or the like come into their names, one regular expression for them.
+
+    >>> metrics(Panel("Entropy", {"entropy": "entropy"}))
+    ['entropy']
+    >>> metrics(Panel("pass@k", {"pass@{k}": "eval/{task}/pass@{k}"}))
+    '^(eval/[^/]+/pass@\\\\d+)$'
+    """
+    curves = list(panel.curves.values())
+    filled = [metric.format(**PLACEHOLDERS) for metric in curves]
+    return curves if filled == curves else f"^({'|'.join(filled)})$"
 
 
 def build_workspace(entity: str, project: str) -> Any:
@@ -61,18 +33,19 @@ def build_workspace(entity: str, project: str) -> Any:
     except ImportError as error:
         raise RuntimeError("The dashboard needs wandb-workspaces: pip install '.[dashboard]'.") from error
 
-    def panel(title: str, metrics: list[str] | str, place: int) -> Any:
+    def plot(panel: Panel, place: int) -> Any:
         layout = wr.Layout(x=place % 3 * 8, y=place // 3 * 6, w=8, h=6)
-        curves = {"metric_regex": metrics} if isinstance(metrics, str) else {"y": metrics}
-        return wr.LinePlot(title=title, x="Step", layout=layout, **curves)
+        shown = metrics(panel)
+        curves = {"metric_regex": shown} if isinstance(shown, str) else {"y": shown}
+        return wr.LinePlot(title=panel.title, x="Step", layout=layout, **curves)
 
     sections = [
         ws.Section(
-            name=name,
-            panels=[panel(title, metrics, place) for place, (title, metrics) in enumerate(panels)],
-            is_open=name in ("Learning", "Behaviour, a completion"),
+            name=section.title,
+            panels=[plot(panel, place) for place, panel in enumerate(section.panels)],
+            is_open=section in (LEARNING, BEHAVIOUR),
         )
-        for name, panels in SECTIONS.items()
+        for section in SECTIONS
     ]
     return ws.Workspace(entity=entity, project=project, name=NAME, sections=sections)
 

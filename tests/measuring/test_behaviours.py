@@ -5,7 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.behaviours import DEGENERATE, LABEL_OF, agreement, read_table
-from r1zero.measuring.behaviours import BEHAVIOURS, count_behaviours
+from r1zero.measuring.behaviours import (
+    BEHAVIOURS,
+    count_behaviours,
+    count_checks,
+    count_repeated_tries,
+    count_tries,
+)
 
 TABLE = read_table()
 
@@ -97,3 +103,17 @@ def test_degenerate_text_does_not_hold_up_a_step(unit: str) -> None:
     """A newline 16,000 times over used to take minutes. No clock here: it would not come back."""
     counts = count_behaviours((unit * 16_000)[:16_000], {"target": 1})
     assert counts["loops"] == (0 if unit.isspace() else 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "tries", "checks", "repeated"),
+    [
+        ("3 + 4 = 7 , 7 * 2 = 14 (too low)\n3 * 4 = 12 , 12 + 2 = 14 (yes)\n", 2, 2, 0),
+        ("3 + 4 = 7\n3 + 4 = 7\n", 2, 0, 1),
+        ("I would guess 12.", 0, 0, 0),
+        ("(1 + 2) * 3 = 9, which is too small. Let me check: 1 + 2 = 3", 2, 1, 0),
+        ("", 0, 0, 0),
+    ],
+)
+def test_tries_and_checks_of_traces(text: str, tries: int, checks: int, repeated: int) -> None:
+    assert (count_tries(text, {}), count_checks(text, {}), count_repeated_tries(text, {})) == (tries, checks, repeated)

@@ -1,11 +1,21 @@
 """Estimators against numbers worked by hand and against enumeration."""
 
+import math
 from itertools import combinations, product
 
 import numpy as np
 import pytest
 
-from r1zero.measuring.statistics import bootstrap_interval, maj_at_k, paired_difference, pass_at_k
+from r1zero.measuring.statistics import (
+    bootstrap_interval,
+    expected_maj_at_k,
+    maj_at_k,
+    paired_difference,
+    paired_t_test,
+    pass_at_k,
+    t_interval,
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize("num_samples", range(1, 8))
@@ -73,3 +83,47 @@ def test_paired_difference_of_many_pairs() -> None:
     assert paired_difference(first.tolist(), (first + noise - noise.mean()).tolist())[3] > 0.9
     with pytest.raises(ValueError, match="pairs"):
         paired_difference([1.0], [1.0, 2.0])
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # Worked from the formula: p = 0.2, n = 10, z = 1.96: centre (0.2 + 0.19207) / 1.38415 = 0.28326, half 0.22658.
+        (2, 10, 0.0567, 0.5098),
+        (0, 10, 0.0, 0.2775),
+        (10, 10, 0.7225, 1.0),
+        (256, 512, 0.4569, 0.5431),
+    ],
+)
+def test_wilson_interval_by_hand(successes: int, trials: int, low: float, high: float) -> None:
+    assert wilson_interval(successes, trials) == pytest.approx((low, high), abs=1e-4)
+
+
+def test_t_statistics_by_hand() -> None:
+    # Of n values with mean 0 and sd s the interval is t * s / sqrt n to either side; tables have t for n - 1 degrees.
+    for values, t in (([-1.0, 1.0], 12.706), ([-1.0, 0.0, 1.0], 4.303), ([-1.0] * 5 + [0.0] + [1.0] * 5, 2.228)):
+        low, high = t_interval(values)
+        assert high * len(values) ** 0.5 / np.std(values, ddof=1) == pytest.approx(t, abs=1e-3)
+        assert low == -high
+    assert t_interval([1.0, 2.0, 3.0]) == pytest.approx((2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert all(map(math.isnan, t_interval([0.5])))
+    # Differences 1, 2, 3: mean 2, sd 1, t = 2 / (1 / sqrt 3) = 3.4641 with 2 degrees; p = 1 - t / sqrt(t^2 + 2) = 0.074
+    mean, low, high, p = paired_t_test([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
+    assert (mean, p) == pytest.approx((2.0, 0.07418), abs=1e-4)
+    assert low < 0 < high
+    assert paired_t_test([1.0, 1.0], [1.0, 1.0])[3] == 1.0
+    with pytest.raises(ValueError, match="two pairs are the least"):
+        paired_t_test([1.0], [2.0])
+
+
+def test_maj_at_k_of_subsets_by_hand() -> None:
+    # Pairs of (7 right, 7 right, 5 wrong): 77 -> 1; 75 twice, a tie -> 1/2 each.
+    assert expected_maj_at_k(["7", "7", "5"], [True, True, False], 2) == pytest.approx(2 / 3)
+    assert expected_maj_at_k(["7", "7", "5"], [True, True, False], 1) == pytest.approx(2 / 3)
+    votes = ["7", None, "5", "5", "7", "7"]
+    right = [vote == "7" for vote in votes]
+    assert expected_maj_at_k(votes, right, 6) == maj_at_k(votes, right)
+    many = ["7"] * 20 + ["5"] * 10
+    assert 0.9 < expected_maj_at_k(many, [vote == "7" for vote in many], 15) <= 1.0
+    with pytest.raises(ValueError, match="between 1 and"):
+        expected_maj_at_k(["7"], [True], 2)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_report import BEFORE, finished_rows, run_dir, write_completions, write_metrics  # noqa: F401
+from written_run import BEFORE, finished_rows, write_completions, write_metrics, write_run
 
 from r1zero.reporting import charts
 from r1zero.reporting.page import write_page
@@ -37,8 +37,14 @@ def browse(url: str, profile: Path, *flags: str) -> str:
     return result.stdout
 
 
+@pytest.fixture
+def run_dir(tmp_path: Path) -> Path:
+    """A finished run of 8 steps."""
+    return write_run(tmp_path / "run")
+
+
 @needs_browser
-def test_the_browser_of_completions_filters(run_dir: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_the_browser_of_completions_filters(run_dir: Path, tmp_path: Path) -> None:
     """A frame of a phone's width: nothing sticks out, and a click on an outcome leaves those alone."""
     page = write_page(load_run(run_dir), live=False)
     harness = tmp_path / "harness.html"
@@ -66,7 +72,7 @@ def test_the_browser_of_completions_filters(run_dir: Path, tmp_path: Path) -> No
 
 
 @needs_browser
-def test_hostile_completions_stay_text(run_dir: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_hostile_completions_stay_text(run_dir: Path, tmp_path: Path) -> None:
     page = write_page(load_run(run_dir), live=False)
     dom = browse(page.as_uri(), tmp_path / "profile")
     drawn = dom.partition('<div class="list">')[2].partition("</article></div>")[0]
@@ -85,7 +91,7 @@ document.querySelector("iframe").onload = (event) => {
 
 
 @pytest.fixture
-def growing_run(run_dir: Path) -> Iterator[str]:  # noqa: F811
+def growing_run(run_dir: Path) -> Iterator[str]:
     """Address of a frame around a live page that is further on each time it is asked for.
 
     The frame's own page is loaded, and so dumped, when the page in it has been loaded twice.
@@ -132,13 +138,13 @@ def test_a_live_page_looks_again(growing_run: str, tmp_path: Path) -> None:
     assert "Held-out accuracy 20.0% → 70.0%;" in headlines[1]
 
 
-def test_only_a_live_page_reloads(run_dir: Path) -> None:  # noqa: F811
+def test_only_a_live_page_reloads(run_dir: Path) -> None:
     live, done = (write_page(load_run(run_dir), live=live).read_text() for live in (True, False))
     assert 'http-equiv="refresh"' in live and 'data-seconds="15"' in live
     assert 'http-equiv="refresh"' not in done and "data-seconds=" not in done
 
 
-def test_a_page_of_every_stage_of_a_run(run_dir: Path) -> None:  # noqa: F811
+def test_a_page_of_every_stage_of_a_run(run_dir: Path) -> None:
     """A page can be written after any line of the metrics."""
     for end in range(10):
         write_metrics(run_dir, finished_rows()[:end])
@@ -160,7 +166,7 @@ def test_long_runs_are_thinned() -> None:
     assert thin[0] == (12, 6.0)  # the mean of steps 0 to 12
 
 
-def test_completions_of_a_long_run_are_bounded(run_dir: Path) -> None:  # noqa: F811
+def test_completions_of_a_long_run_are_bounded(run_dir: Path) -> None:
     for step in range(100, 200):
         write_completions(run_dir, step, BEFORE)
     assert len(write_page(load_run(run_dir), live=False).read_bytes()) < 3_000_000

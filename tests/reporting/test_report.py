@@ -1,4 +1,4 @@
-"""The report of a small run that is written out by hand, and of runs that were cut short."""
+"""The report of a small run that is written out by hand."""
 
 import base64
 import hashlib
@@ -10,114 +10,16 @@ from pathlib import Path
 import matplotlib
 import pandas as pd
 import pytest
+from written_run import HOSTILE, PNG_MAGIC, finished_rows, page_of, shown_problems, words, write_metrics, write_run
 
 from r1zero import report
-from r1zero.reporting import curve, page
-from r1zero.runs import reading as run_data
-
-HOSTILE = "<script>alert(1)</script> <img src=//evil.example/x> <think> 1 + 1 (too low)\n2 + 2 (yes) </answer>"
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-
-# Outcomes of problems 0-9 at step 0 and at step 8. Became correct: 1, 2, 4, 5, 6, 9 (six, of which five are shown);
-# became incorrect: 3; incorrect both times: 0, 8; correct both times: 7.
-BEFORE = ["WRONG", "WRONG", "NO_ANSWER", "CORRECT", "WRONG", "WRONG", "BAD_FORMAT", "CORRECT", "WRONG", "WRONG"]
-AFTER = ["BAD_FORMAT", "CORRECT", "CORRECT", "WRONG", "CORRECT", "CORRECT", "CORRECT", "CORRECT", "WRONG", "CORRECT"]
-
-
-def evaluation(accuracy: float, low: float, high: float) -> dict[str, float]:
-    """The metrics of one evaluation of 10 problems."""
-    metrics = {
-        "accuracy": accuracy,
-        "accuracy_low": low,
-        "accuracy_high": high,
-        "greedy_accuracy": accuracy + 0.1,
-        "num_problems": 10,
-        "mean_length": 40 + 100 * accuracy,
-        "truncated": 0.5 - accuracy / 2,
-        "outcome/CORRECT": accuracy,
-        "outcome/WRONG": 1 - accuracy,
-        "outcome/TIMEOUT": 0.0,
-        "behaviour/tries": 1 + accuracy,
-    }
-    return {f"eval/countdown/{name}": value for name, value in metrics.items()}
-
-
-def write_completions(run_dir: Path, step: int, outcomes: list[str]) -> None:
-    """Saves one completion a problem; problem 1 has a hostile one."""
-    rows = [
-        {
-            "index": index,
-            "prompt": f"Numbers: {index} 2 3 Target: 9 <think>\n",
-            "completion": HOSTILE if index == 1 else f"attempt of problem {index} at step {step}",
-            "outcome": outcome,
-            "detail": None if outcome == "CORRECT" else f"why {index} <failed>",
-            "length_tokens": 100 + index,
-            "truncated": outcome == "NO_ANSWER",
-        }
-        for index, outcome in enumerate(outcomes)
-    ]
-    (run_dir / "completions").mkdir(exist_ok=True)
-    pd.DataFrame(rows).to_parquet(run_dir / "completions" / f"eval_{step:05d}.parquet")
-
-
-def write_metrics(run_dir: Path, rows: list[dict], tail: str = "") -> None:
-    """Writes ``metrics.jsonl``; ``tail`` is what a killed process left of its last line."""
-    (run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + tail)
-
-
-def training_row(step: int) -> dict:
-    """The metrics of one training step."""
-    return {
-        "step": step,
-        "reward": 0.1 * step,
-        "completions/mean_length": 50.0 + step,
-        "completions/clipped_ratio": 0.2,
-        "time/step_s": 2.0,
-        "time/elapsed_s": 100.0 * step,
-        "perf/tokens_per_s": 1234.5,
-    }
-
-
-def finished_rows() -> list[dict]:
-    """Steps 0 to 8, evaluated at 0, 4 and 8."""
-    rows = [{"step": 0}, *(training_row(step) for step in range(1, 9))]
-    rows[0] |= evaluation(0.2, 0.057, 0.51)
-    rows[4] |= evaluation(0.4, 0.17, 0.69)
-    rows[8] |= evaluation(0.7, 0.52, 0.89)
-    return rows
+from r1zero.reporting import page
 
 
 @pytest.fixture
 def run_dir(tmp_path: Path) -> Path:
     """A finished run of 8 steps."""
-    run_dir = tmp_path / "run"
-    run_dir.mkdir()
-    write_metrics(run_dir, finished_rows())
-    (run_dir / "config.yaml").write_text(
-        "run_name: tiny <test>\nseed: 7\ntask: {name: countdown}\nmodel: {name: nano}\ntrainer: {max_steps: 8}\n"
-    )
-    environment = {"git_commit": None, "git_dirty": True, "device": "cpu", "command": "python -m x '<i>'"}
-    (run_dir / "environment.json").write_text(json.dumps(environment))
-    for step, outcomes in ((0, BEFORE), (4, BEFORE), (8, AFTER)):
-        write_completions(run_dir, step, outcomes)
-    return run_dir
-
-
-def page_of(run_dir: Path) -> str:
-    return report.write_report(run_dir).read_text(encoding="utf-8")
-
-
-def words(html: str) -> str:
-    """The visible text of ``html`` on one line."""
-    body = re.sub(r"<(style|script).*?</\1>", "", html, flags=re.DOTALL)
-    return " ".join(re.sub(r"<[^>]*>", "", body).split())
-
-
-def shown_problems(html: str, title: str) -> list[int]:
-    """Numbers of the problems on the page under the heading ``title``."""
-    section = re.search(rf"<h3>{title}.*?(?=<h3>|<h2>)", html, flags=re.DOTALL)
-    assert section, title
-    return [int(index) for index in re.findall(r">problem (\d+)<", section[0])]
+    return write_run(tmp_path / "run")
 
 
 def test_headline_has_both_accuracies_with_intervals_and_problem_count(run_dir: Path) -> None:
@@ -228,92 +130,6 @@ def test_table_is_aligned_and_has_the_numbers(run_dir: Path) -> None:
         # Step 4: 17% is below the 51% of step 0. Step 8: 52% is above it.
         "Held-out accuracy: from step 8 on, every 95% interval lies apart from that of step 0.",
     ]
-
-
-def test_torn_last_line_is_left_out_and_reported(run_dir: Path) -> None:
-    write_metrics(run_dir, finished_rows()[:7], tail='{"step": 7, "rew')
-    table = report.before_after_table(run_dir)
-    assert "The last evaluation is of step 4; training was logged up to step 6." in table
-    assert "The run stopped at step 6 of 8, or is still going." in table
-    assert "Unreadable lines left out of metrics.jsonl: 1" in table
-    text = words(page_of(run_dir))
-    assert "Held-out accuracy 20.0% &rarr; 40.0%" in text
-    assert "Unreadable lines left out of metrics.jsonl: 1" in text
-    # The completions of step 8 are on disk, but the headline ends at step 4, so the examples do too.
-    assert "saved at both step 0 and step 4" in text
-
-
-def test_torn_multibyte_character_is_no_crash(run_dir: Path) -> None:
-    with (run_dir / "metrics.jsonl").open("ab") as file:
-        file.write(b'{"step": 9, "note": "\xe2\x86')
-    assert "Unreadable lines left out of metrics.jsonl: 1" in report.before_after_table(run_dir)
-
-
-def test_resumed_run_keeps_the_later_value_of_a_step(run_dir: Path) -> None:
-    again = {**training_row(8), **evaluation(0.9, 0.6, 0.98)}
-    write_metrics(run_dir, [*finished_rows(), again])
-    rows, num_unreadable = run_data.read_metrics(run_dir / "metrics.jsonl")
-    assert [row["step"] for row in rows] == list(range(9)) and num_unreadable == 0
-    assert "90.0%" in report.before_after_table(run_dir)
-
-
-def test_only_step_0_evaluated(run_dir: Path) -> None:
-    write_metrics(run_dir, finished_rows()[:4])
-    html = page_of(run_dir)
-    text = words(html)
-    assert "Held-out accuracy 20.0% at step 0" in text and "&rarr;" not in text
-    assert "Only step 0 was evaluated; the last step logged is 3." in text
-    assert shown_problems(html, "All problems") == list(range(10))
-    assert "attempt of problem 2 at step 0" in html
-    assert "at step 8" not in html.partition("Browse completions")[0]
-    assert report.before_after_table(run_dir).splitlines()[:2] == [
-        "held-out                    step 0",
-        "accuracy, sampled            20.0%",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("rows", "said"),
-    [
-        ([], "metrics.jsonl holds no step: the run ended before its first one."),
-        ([{"step": 0}, training_row(1)], "Nothing was evaluated; the last step logged is 1."),
-        ([{"step": 0, "eval/countdown/accuracy": None}], "Nothing was evaluated; the last step logged is 0."),
-    ],
-)
-def test_no_evaluation_at_all_and_no_other_file(tmp_path: Path, rows: list[dict], said: str) -> None:
-    write_metrics(tmp_path, rows)
-    text = words(page_of(tmp_path))
-    assert "No evaluation yet" in text and said in text
-    assert "No completions/eval_*.parquet in the run directory." in text
-    assert "The run directory has no config.yaml." in text and "no environment.json" in text
-    assert said in report.before_after_table(tmp_path)
-
-
-def test_missing_step_0_evaluation_is_said(run_dir: Path) -> None:
-    rows = finished_rows()
-    rows[0] = {"step": 0}
-    write_metrics(run_dir, rows)
-    assert "Step 0 was not evaluated: comparisons start at step 4." in report.before_after_table(run_dir)
-
-
-def test_missing_values_are_gaps_in_the_curve_and_dashes_in_the_table(run_dir: Path) -> None:
-    rows = finished_rows()
-    rows[3]["reward"] = None
-    rows[5]["reward"] = float("nan")
-    rows[6]["reward"] = float("inf")
-    rows[8]["eval/countdown/greedy_accuracy"] = float("nan")
-    for row in rows:
-        row.pop("eval/countdown/accuracy_low", None)
-    write_metrics(run_dir, rows)
-    run = run_data.load_run(run_dir)
-    reward = curve.series(run.rows, "reward")
-    assert list(reward.index) == list(range(1, 9))  # step 0 never had a reward: that is no gap
-    assert list(reward.index[reward.isna()]) == [3, 5, 6]
-    lines = report.before_after_table(run_dir).splitlines()
-    assert lines[2].split() == ["95%", "interval", "-", "-"]
-    assert lines[3].split() == ["accuracy,", "greedy", "30.0%", "-"]
-    curve.plot_curve(run, run_dir / "gaps.png")
-    assert (run_dir / "gaps.png").read_bytes().startswith(PNG_MAGIC)
 
 
 def test_trained_task_is_reported_when_several_are_evaluated(run_dir: Path) -> None:

@@ -12,6 +12,7 @@ from conftest import compose_config
 from wandb_file import read_run
 
 from r1zero import dashboard
+from r1zero.reporting.panels import SECTIONS
 from r1zero.runs.metrics import MetricsFile
 from r1zero.watching.tracking import MAX_TABLE_PARTS, Tracker, start_wandb
 
@@ -163,7 +164,7 @@ def test_the_dashboard_holds_every_section(capsys: pytest.CaptureFixture[str]) -
     dashboard.main(["--entity", "e", "--project", "p", "--dry-run"])
     view = json.loads(capsys.readouterr().out)
     assert (view["entity"], view["project"], view["name"]) == ("e", "p", "Reasoning emergence")
-    assert [section["section"] for section in view["sections"]] == list(dashboard.SECTIONS)
+    assert [section["section"] for section in view["sections"]] == [section.title for section in SECTIONS]
     by_title = {panel["title"]: panel["metrics"] for section in view["sections"] for panel in section["panels"]}
     assert by_title["Entropy"] == ["entropy"] and "pass@" in by_title["pass@k"]
     behaviours = next(section for section in view["sections"] if section["section"] == "Behaviour, a completion")
@@ -179,7 +180,7 @@ def test_the_dashboard_updates_a_view_it_made(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(ws.Workspace, "save", lambda self: self)
     monkeypatch.setattr(ws.Workspace, "url", property(lambda self: f"saved {self.name} {len(self.sections)}"))
     new = dashboard.build_workspace("e", "p")
-    assert dashboard.save(new, "https://x/e/p?nw=1") == f"saved Reasoning emergence {len(dashboard.SECTIONS)}"
+    assert dashboard.save(new, "https://x/e/p?nw=1") == f"saved Reasoning emergence {len(SECTIONS)}"
     assert old.sections == new.sections
 
 

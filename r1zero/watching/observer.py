@@ -12,9 +12,11 @@ from pathlib import Path
 import pandas as pd
 
 from r1zero.config.schema import Config
-from r1zero.measuring.alarms import ALARMS, evidence, judge_lines, raised, training_rows
+from r1zero.measuring.alarm_evidence import judge_lines
+from r1zero.measuring.alarms import ALARMS, evidence, raised, training_rows
 from r1zero.measuring.step_metrics import step_metrics
 from r1zero.reporting.page import write_page
+from r1zero.runs.layout import METRICS
 from r1zero.runs.metrics import Row, number, read_metrics
 from r1zero.runs.reading import load_run
 from r1zero.watching.tracking import Tracker
@@ -26,8 +28,8 @@ PAGE_SHARE = 0.02  # of the time of a run may go into its page
 SHOWN_CHARS = 600
 
 
-class Watch:
-    """Observes a run.
+class RunObserver:
+    """Sees every step of a run as it happens, and adds to its metrics.
 
     Args:
         config: The run's config.
@@ -83,7 +85,7 @@ class Watch:
 
     def earlier_rows(self, step: int) -> list[Row]:
         """The training steps before ``step`` that a resumed run finds in its file."""
-        path = self.run_dir / "metrics.jsonl"
+        path = self.run_dir / METRICS
         rows = read_metrics(path)[0] if path.is_file() else []
         rows = training_rows([row for row in rows if row["step"] < step])
         self.device_s += 3600 * (number(rows[-1], "cost/device_hours") or 0.0) if rows else 0.0
@@ -107,7 +109,7 @@ class Watch:
             return
         try:
             write_page(load_run(self.run_dir), live=True)
-        except Exception:  # days of training must not end with their page; the end of the run writes it again
+        except Exception:  # whatever the page fails at, the training goes on; the end of the run writes the page again
             log.exception("report.html could not be written; the run goes on without a live page.")
             self.next_page = math.inf
             return
