@@ -6,18 +6,18 @@ loaded or written here.
 
 import importlib.resources
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from r1zero.config.checks import check_eval, check_rollout, check_task
-from r1zero.config.compose import refuse_leftovers, register_schema
+from r1zero.config.compose import register_schema, typed
 from r1zero.config.schema import Config
-from r1zero.config.tasks import CountdownConfig, GymConfig, MathConfig, TaskConfig
+from r1zero.config.tasks import TaskConfig
 from r1zero.config.trainer_keys import check_trainer_keys, check_trainer_values
 from r1zero.runs.checkpoints import checkpoint_path
 from r1zero.runs.directory import load_config
@@ -63,8 +63,8 @@ def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
         configs = [config_of_model(own.get("model", "nano"), task, rest) for task in tasks]
         output = Path("evaluations") / configs[0].model.name
     for config in configs:
-        if not train_rows:
-            leave_out_training_rows(config.task)
+        if not train_rows and not config.task.needs_train_rows():
+            config.task.num_train = 0
         check(config)
     names = [config.task.name for config in configs]
     if doubled := {name for name in names if names.count(name) > 1}:
@@ -95,7 +95,7 @@ def config_of_model(model: str, task: str | None, rest: Sequence[str]) -> Config
     known = (CONF / "model" / f"{model}.yaml").is_file()
     if known:
         overrides.append(f"model={model}")
-    config: Config = OmegaConf.to_object(composed(overrides))  # type: ignore[assignment]
+    config = composed(overrides)
     if not known:
         config.model = replace(config.model, path=model, name=Path(model).name, gguf_package=None)
     return config
@@ -111,9 +111,9 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
     groups = [str(override.input_line) for override in overrides if is_group(override)]
     asked = composed([*groups, *([f"task={task}"] if task else [])])
     if groups:
-        trained.rollout = OmegaConf.to_object(asked.rollout)  # type: ignore[assignment]
+        trained.rollout = asked.rollout
     if task:
-        trained.task = as_trained(OmegaConf.to_object(asked.task), trained.task)  # type: ignore[arg-type]
+        trained.task = as_trained(asked.task, trained.task)
     if checkpoint != "base":
         path = checkpoint_path(run, checkpoint)
         trained.model = replace(trained.model, path=str(path), gguf_package=None)
@@ -124,13 +124,11 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
     return OmegaConf.to_object(values)  # type: ignore[return-value]
 
 
-def composed(overrides: list[str]) -> DictConfig:
-    """The config of a training command line."""
+def composed(overrides: list[str]) -> Config:
+    """The config of a training command line, its values not checked."""
     register_schema()
     with initialize_config_module(version_base="1.3", config_module="conf"):
-        config = compose("train", overrides=overrides)
-    refuse_leftovers(OmegaConf.to_container(config, resolve=True), asdict(OmegaConf.to_object(config)))  # type: ignore
-    return config
+        return typed(compose("train", overrides=overrides))
 
 
 def is_group(override: Override) -> bool:
@@ -139,15 +137,10 @@ def is_group(override: Override) -> bool:
 
 
 def as_trained(asked: TaskConfig, trained: TaskConfig) -> TaskConfig:
-    """The asked task with the run's template, where both are of one kind: a policy is judged in the form it learnt."""
+    """The asked task in the form in which the run learnt its own, where both are of one kind."""
     if type(asked) is not type(trained):
         return asked
-    asked = replace(asked, template=trained.template)
-    if isinstance(asked, MathConfig) and isinstance(trained, MathConfig):
-        asked = replace(asked, answer_in=trained.answer_in)
-    if isinstance(asked, CountdownConfig) and isinstance(trained, CountdownConfig):
-        asked = replace(asked, use_all_numbers=trained.use_all_numbers)
-    return asked
+    return replace(asked, **{key: getattr(trained, key) for key in asked.as_trained})
 
 
 def check(config: Config) -> None:
@@ -159,11 +152,3 @@ def check(config: Config) -> None:
     check_task(config)
     check_rollout(config)
     check_eval(config.eval)
-
-
-def leave_out_training_rows(task: TaskConfig) -> None:
-    """Ask for no training rows where the held-out rows do not depend on how many there are."""
-    if isinstance(task, MathConfig) and task.test_source is not None:
-        task.num_train = 0
-    if isinstance(task, GymConfig) or (isinstance(task, CountdownConfig) and task.source is None):
-        task.num_train = 0
