@@ -90,7 +90,7 @@ def typed(composed: DictConfig) -> Config:
     try:
         whole.task = OmegaConf.merge(keys, given)
     except ValidationError as error:
-        raise ValueError(f"task.{error.full_key}: {error.msg}") from error
+        raise ValueError(f"task.{error.full_key}: {str(error).splitlines()[0]}.") from error
     if unset := sorted(OmegaConf.missing_keys(whole.task)):
         raise ValueError(f"task.{unset[0]} has no value: set it in the task's file, or task.{unset[0]}=... here.")
     config = cast(Config, OmegaConf.to_object(whole))

@@ -263,7 +263,7 @@ def imported(path: str, key: str) -> Any:
             "it, or add that folder to PYTHONPATH."
         ) from error
     if not hasattr(module, name):
-        raise ValueError(f"{key} = {path}: {module.__file__} has no {name}.")
+        raise ValueError(f"{key} = {path}: module {module_name} has no {name}.")
     return getattr(module, name)
 
 

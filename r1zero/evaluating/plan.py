@@ -24,6 +24,7 @@ from r1zero.runs.directory import load_config
 
 CONF = Path(str(importlib.resources.files("conf")))
 OWN_KEYS = ("run", "checkpoint", "model", "task", "name", "output", "compare")
+CONFIG_DIR = "--config-dir"  # as Hydra has it for training: a folder like conf/ with more files
 GROUPS_WITH_RUN = ("rollout",)  # what else may be swapped when the config comes from a run
 
 
@@ -53,14 +54,18 @@ def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
         )
     if "checkpoint" in own and "run" not in own:
         raise ValueError(f"checkpoint = {own['checkpoint']}: needs run=DIR. For a folder with a model, set model=PATH.")
+    config_dir = Path(own[CONFIG_DIR]).resolve() if CONFIG_DIR in own else None
+    if config_dir and not config_dir.is_dir():
+        raise ValueError(f"{CONFIG_DIR} {own[CONFIG_DIR]}: no such folder.")
     tasks: list[str | None] = [name for name in own["task"].split(",") if name] if "task" in own else [None]
     if "name" in own:  # the data set of task=reasoning_gym
         rest.append(f"task.name={own['name']}")
     if "run" in own:
-        configs = [config_of_run(Path(own["run"]), own.get("checkpoint", "final"), task, rest) for task in tasks]
-        output = Path(own["run"]) / "evaluations" / own.get("checkpoint", "final")
+        run, checkpoint = Path(own["run"]), own.get("checkpoint", "final")
+        configs = [config_of_run(run, checkpoint, task, rest, config_dir) for task in tasks]
+        output = run / "evaluations" / checkpoint
     else:
-        configs = [config_of_model(own.get("model", "nano"), task, rest) for task in tasks]
+        configs = [config_of_model(own.get("model", "nano"), task, rest, config_dir) for task in tasks]
         output = Path("evaluations") / configs[0].model.name
     for config in configs:
         if not train_rows and not config.task.needs_train_rows():
@@ -76,9 +81,13 @@ def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Our own ``key=value`` arguments, and those for Hydra."""
     own: dict[str, str] = {}
     rest = []
-    for argument in arguments:
+    remaining = iter(arguments)
+    for argument in remaining:
         key, equals, value = argument.partition("=")
-        if not equals or (argument.startswith("-") and key not in OWN_KEYS):
+        if key == CONFIG_DIR:
+            own[key] = value if equals else next(remaining, "")
+            continue
+        if not equals or argument.startswith("-"):
             raise ValueError(
                 f"{argument}: arguments are key=value, such as run=runs/... task=gsm8k eval.num_samples=16."
             )
@@ -89,19 +98,19 @@ def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return own, rest
 
 
-def config_of_model(model: str, task: str | None, rest: Sequence[str]) -> Config:
+def config_of_model(model: str, task: str | None, rest: Sequence[str], config_dir: Path | None) -> Config:
     """The config of a training run with this model: a name in ``conf/model``, a folder or a Hub name."""
     overrides = [*rest, *([f"task={task}"] if task else [])]
-    known = (CONF / "model" / f"{model}.yaml").is_file()
+    known = any((folder / "model" / f"{model}.yaml").is_file() for folder in (CONF, config_dir) if folder)
     if known:
         overrides.append(f"model={model}")
-    config = composed(overrides)
+    config = composed(overrides, config_dir)
     if not known:
         config.model = replace(config.model, path=model, name=Path(model).name, gguf_package=None)
     return config
 
 
-def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[str]) -> Config:
+def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[str], config_dir: Path | None) -> Config:
     """The config that the run was trained with, its model being the checkpoint; ``rest`` is put on top."""
     trained = load_config(run)
     overrides = OverridesParser.create().parse_overrides(list(rest))
@@ -109,7 +118,7 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
         if is_group(override) and override.key_or_group not in GROUPS_WITH_RUN:
             raise ValueError(f"{override.input_line}: with run=DIR the {override.key_or_group} is the run's.")
     groups = [str(override.input_line) for override in overrides if is_group(override)]
-    asked = composed([*groups, *([f"task={task}"] if task else [])])
+    asked = composed([*groups, *([f"task={task}"] if task else [])], config_dir)
     if groups:
         trained.rollout = asked.rollout
     if task:
@@ -124,9 +133,11 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
     return OmegaConf.to_object(values)  # type: ignore[return-value]
 
 
-def composed(overrides: list[str]) -> Config:
-    """The config of a training command line, its values not checked."""
+def composed(overrides: list[str], config_dir: Path | None) -> Config:
+    """The config of a training command line, its values not checked; ``config_dir`` has more files than ``conf/``."""
     register_schema()
+    if config_dir:
+        overrides = [f'hydra.searchpath=["file://{config_dir}"]', *overrides]
     with initialize_config_module(version_base="1.3", config_module="conf"):
         return typed(compose("train", overrides=overrides))
 
