@@ -31,7 +31,8 @@ from r1zero.tasks.task import Row, Task
 log = logging.getLogger(__name__)
 
 DEFAULTS = {"show": "2", "ngram": str(DEFAULT_NGRAM), "pass_rate": "", "low": "0.2", "high": "0.8"}
-USAGE = """usage: python -m r1zero.data [task=NAME] [model=NAME|PATH|HUB_ID | run=DIR] [show=2] [ngram=8] [KEY=VALUE]
+USAGE = """usage: python -m r1zero.data [task=NAME] [model=NAME|PATH|HUB_ID | run=DIR] [show=2] [ngram=8]
+       [--config-dir DIR] [KEY=VALUE]
        python -m r1zero.data task=NAME model=... pass_rate=band.jsonl [low=0.2] [high=0.8] eval.num_samples=8"""
 
 

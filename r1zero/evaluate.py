@@ -28,7 +28,7 @@ from rewards.code_tests import JudgeUnavailableError
 INTERRUPTED = 128 + signal.SIGINT
 
 USAGE = """usage: python -m r1zero.evaluate [run=DIR [checkpoint=final|STEP|base] | model=NAME|PATH|HUB_ID]
-       [task=NAME,NAME,...] [name=REASONING_GYM_DATA_SET] [output=DIR] [KEY=VALUE ...]
+       [task=NAME,NAME,...] [name=REASONING_GYM_DATA_SET] [output=DIR] [--config-dir DIR] [KEY=VALUE ...]
        python -m r1zero.evaluate compare=DIR,DIR
 KEY=VALUE as for r1zero.train: eval.num_samples=16 eval.k=[1,8] eval.temperature=0.6 eval.max_tokens=3072"""
 

@@ -36,7 +36,7 @@ from rewards import Outcome, Verdict
 # From conf/model/nano.yaml, conf/task/countdown_nano.yaml and conf/trainer/nano.yaml, where the reasons are.
 MODEL = ModelConfig(name="nano", path="nano")
 TASK = CountdownConfig(
-    "countdown", "nano", num_train=8192, num_test=512, use_all_numbers=True, num_numbers=[3],
+    name="countdown", template="nano", num_train=8192, num_test=512, use_all_numbers=True, num_numbers=[3],
     number_min=1, number_max=20, target_min=1, target_max=100, max_intermediate=200,
 )  # fmt: skip
 PROMPTS, GROUP, MICRO_BATCH = 32, 8, 32  # 32 prompts x 8 completions a step; gradients of 32 completions at a time

@@ -18,14 +18,13 @@ import transformers
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r1zero.config.schema import ModelConfig, RolloutConfig
-from r1zero.config.templates import TEMPLATES
 from r1zero.models.load import load_model, load_tokenizer
-from r1zero.models.tokens import encode
 from r1zero.rollout.engine import Engine
 from r1zero.rollout.sampling import Sampling
 from r1zero.runs.checkpoints import newest_checkpoint
+from r1zero.runs.directory import load_config
 from r1zero.runs.reading import Run, load_run
-from r1zero.tasks.prompts import render
+from r1zero.tasks.prompts import has_unknown, render
 
 GAP = "  |  "
 
@@ -34,13 +33,10 @@ def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> 
     """``question`` in the run's template, as its training prompts are.
 
     Raises:
-        ValueError: It holds something the tokenizer has no token for.
+        ValueError: It holds something the tokenizer has no token for, or the run's config cannot be read.
     """
-    name = str(run.setting("task", "template"))
-    # The embedded model's template is the question itself, with a space before the tag.
-    question = f"{question.strip()} " if name == "nano" else question
-    prompt = render(TEMPLATES[name], question, "(1 + 2) / 3", tokenizer)
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encode(prompt, tokenizer):
+    prompt = render(question.strip(), load_config(run.directory).task, tokenizer)
+    if has_unknown(prompt, tokenizer):
         raise ValueError(
             f"prompt = {question!r}: holds something that the run's tokenizer cannot write. The embedded model knows "
             "'Numbers: 3 5 7 Target: 22' with integers from 0 to 200, and nothing else."

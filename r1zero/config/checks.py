@@ -7,17 +7,16 @@ import math
 import torch
 
 from r1zero.config.schema import AlarmConfig, Config, EvalConfig, RewardConfig, TrackerConfig
-from r1zero.config.tasks import CodeConfig, CountdownConfig, MathConfig, TaskConfig
+from r1zero.config.tasks import TaskConfig
 from r1zero.config.templates import TEMPLATES
 from r1zero.config.trainer_keys import check_vllm
-from rewards.math_answer import Policy
 from rewards.recipes import LANGUAGES
 
 ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
 
 
 def check_task(config: Config) -> None:
-    """Sizes, and a template that exists and says what the judge checks."""
+    """Sizes, a template that exists, and what the kind of task checks of its own keys."""
     task = config.task
     if task.num_test < 1:
         raise ValueError(f"task.num_test = {task.num_test}: must be at least 1.")
@@ -25,15 +24,7 @@ def check_task(config: Config) -> None:
         raise ValueError(f"task.num_train = {task.num_train}: must not be negative.")
     if task.template not in TEMPLATES:
         raise ValueError(f"task.template = {task.template}: must be one of {', '.join(TEMPLATES)}.")
-    if isinstance(task, CountdownConfig) and task.template == "nano" and not task.use_all_numbers:
-        raise ValueError(
-            "task.use_all_numbers = False with task.template = nano: the embedded model's prompt has no words for "
-            "this rule. Set task.use_all_numbers=true, or another model and template."
-        )
-    if isinstance(task, MathConfig):
-        check_math_task(task)
-    if isinstance(task, CodeConfig):
-        check_code_task(task)
+    task.check()
 
 
 def check_trains(task: TaskConfig) -> None:
@@ -66,46 +57,6 @@ def check_eval(evaluation: EvalConfig) -> None:
         raise ValueError(f"eval.top_p = {evaluation.top_p}: must be above 0 and at most 1.")
     if evaluation.max_tokens is not None and evaluation.max_tokens < 1:
         raise ValueError(f"eval.max_tokens = {evaluation.max_tokens}: must be at least 1.")
-
-
-def check_math_task(task: MathConfig) -> None:
-    """The judge's policy can work, and looks where the template tells the model to write."""
-    try:
-        Policy(answer_in=tuple(task.answer_in), relative_tolerance=task.relative_tolerance)
-    except ValueError as error:
-        raise ValueError(f"task.{error}.") from error
-    asked = TEMPLATES[task.template].answer_in
-    if asked is not None and asked not in task.answer_in:
-        raise ValueError(
-            f"task.answer_in = {list(task.answer_in)}: task.template = {task.template} asks for the answer in a "
-            f"{asked}, where it would not be found. Set task.answer_in=[{asked}]."
-        )
-
-
-def check_code_task(task: CodeConfig) -> None:
-    """Choices that exist, limits above 0, and an address where one is needed."""
-    choices = {
-        "score": ("all", "fraction"),
-        "backend": ("local", "bubblewrap", "http"),
-        "min_level": (1, 2, 3),
-    }
-    for key, known in choices.items():
-        if getattr(task, key) not in known:
-            raise ValueError(f"task.{key} = {getattr(task, key)}: must be one of {', '.join(map(str, known))}.")
-    for key in ("timeout_s", "memory_mb", "num_workers"):
-        value = getattr(task, key)
-        if value is not None and value <= 0:
-            raise ValueError(f"task.{key} = {value}: must be above 0.")
-    if task.backend == "http" and not task.endpoint:
-        raise ValueError(
-            "task.endpoint = null with task.backend = http: give the server's address, such as http://host:8080."
-        )
-    if not 0 <= task.max_infrastructure_errors <= 1:
-        raise ValueError(f"task.max_infrastructure_errors = {task.max_infrastructure_errors}: must be in [0, 1].")
-    if task.source is None and task.template != "nano":
-        raise ValueError(
-            "task.source = null: generated code rows are for the embedded model. Name a file or a Hub data set."
-        )
 
 
 def check_reward(reward: RewardConfig) -> None:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ValidationError
 
 from r1zero.config.checks import (
     check_alarms,
@@ -25,7 +26,7 @@ from r1zero.config.checks import (
     check_trains,
 )
 from r1zero.config.schema import PARTS, Config, ModelConfig, PeftConfig, RewardConfig, RolloutConfig, TrackerConfig
-from r1zero.config.tasks import CodeConfig, CountdownConfig, GymConfig, MathConfig
+from r1zero.config.tasks import KINDS, TaskConfig, class_of
 from r1zero.config.trainer_keys import check_batch, check_trainer_keys, check_trainer_values
 from r1zero.launching.placement import num_ranks
 
@@ -35,13 +36,15 @@ def register_schema() -> None:
     store = ConfigStore.instance()
     root = OmegaConf.structured(Config)
     OmegaConf.set_struct(root.trainer, False)  # GRPOConfig's keys need no `+`; check_trainer_keys knows them all
+    root.task = TaskConfig()
+    OmegaConf.set_struct(root.task, False)  # the keys of a kind outside the package are known once it is imported
     store.store(name="schema", node=root)
-    store.store(group="schema/task", name="countdown", node=CountdownConfig)
-    store.store(group="schema/task", name="math", node=MathConfig)
-    store.store(group="schema/task", name="code", node=CodeConfig)
-    gym = OmegaConf.structured(GymConfig)
-    OmegaConf.set_struct(gym.options, False)  # data sets differ in them; the library refuses those it does not know
-    store.store(group="schema/task", name="reasoning_gym", node=gym)
+    for kind, keys in KINDS.items():
+        task = OmegaConf.structured(keys)
+        OmegaConf.set_struct(task, True)
+        if kind == "reasoning_gym":
+            OmegaConf.set_struct(task.options, False)  # they differ by data set; the library refuses unknown ones
+        store.store(group="schema/task", name=kind, node=task)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
     OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
@@ -57,8 +60,7 @@ def resolve(composed: DictConfig) -> Config:
     Raises:
         ValueError: A value cannot work; the message gives key = value, why, and what to set.
     """
-    config = cast(Config, OmegaConf.to_object(composed))
-    refuse_leftovers(OmegaConf.to_container(composed, resolve=True), dataclasses.asdict(config))
+    config = typed(composed)
     check_trainer_keys(config.trainer)
     check_trainer_values(config.trainer)
     check_task(config)
@@ -75,6 +77,27 @@ def resolve(composed: DictConfig) -> Config:
     return config
 
 
+def typed(composed: DictConfig) -> Config:
+    """The config as objects, ``task`` of the class of its kind; values are not checked yet.
+
+    Raises:
+        ValueError: There is no such kind of task, it lacks a value, or a key was forced in.
+    """
+    given = cast(dict[str, Any], OmegaConf.to_container(composed.task))
+    keys = class_of(given["kind"])
+    refuse_leftovers(given, dict.fromkeys(field.name for field in dataclasses.fields(keys)), "task")
+    whole = composed.copy()
+    try:
+        whole.task = OmegaConf.merge(keys, given)
+    except ValidationError as error:
+        raise ValueError(f"task.{error.full_key}: {str(error).splitlines()[0]}.") from error
+    if unset := sorted(OmegaConf.missing_keys(whole.task)):
+        raise ValueError(f"task.{unset[0]} has no value: set it in the task's file, or task.{unset[0]}=... here.")
+    config = cast(Config, OmegaConf.to_object(whole))
+    refuse_leftovers(OmegaConf.to_container(whole, resolve=True), dataclasses.asdict(config))
+    return config
+
+
 def explain(error: Exception) -> str:
     """Hydra's message about a key it does not know, with the nearest key instead of the advice to force it in."""
     message = str(error)
@@ -82,12 +105,8 @@ def explain(error: Exception) -> str:
     if found is None:
         return message
     known = [f.name for f in dataclasses.fields(Config)]
-    known += [
-        f"{part}.{f.name}"
-        for part, schema in {"task": CountdownConfig, **PARTS}.items()
-        for f in dataclasses.fields(schema)
-    ]
-    known += [f"task.{f.name}" for f in dataclasses.fields(MathConfig)]
+    groups = [*PARTS.items(), *(("task", keys) for keys in KINDS.values())]
+    known += [f"{part}.{f.name}" for part, schema in groups for f in dataclasses.fields(schema)]
     return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
 
 

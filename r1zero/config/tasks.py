@@ -1,25 +1,51 @@
-"""The keys of ``task:``, a dataclass for each kind of task"""
+"""The kinds of task: the keys of ``task:`` for each, and what can be said of a kind from its keys alone.
 
-from dataclasses import dataclass, field, fields
-from typing import Any
+A kind is a dataclass derived from ``TaskConfig``. No data is read here: the function that makes rows and judges is
+named by its import path, and belongs to ``r1zero.tasks`` or to a module outside the package.
+"""
+
+import importlib
+import re
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from omegaconf import MISSING
+
+from r1zero.config.templates import TEMPLATES
+from rewards.math_answer import Policy
 
 
 @dataclass
 class TaskConfig:
-    """What every task has.
+    """The keys that every task has, and the answers that a kind may override.
 
     Attributes:
+        kind: A name in ``KINDS``, or the import path ``module:Class`` of a kind outside the package.
         name: Task name, used in metric names.
         template: A key of ``r1zero.config.templates.TEMPLATES``.
         num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
+        builder: Import path ``module:function`` of what makes a ``Task`` of (task config, RewardConfig, tokenizer).
+        example: The answer that templates show as an example of where the answer goes.
+        as_trained: Keys in which the evaluation of a run follows its training, whatever task of the kind is asked for:
+            a policy is judged in the form that it learnt.
     """
 
+    builder: ClassVar[str] = ""
+    example: ClassVar[str] = "42"
+    as_trained: ClassVar[tuple[str, ...]] = ("template",)
+
+    kind: str = MISSING
     name: str = MISSING
     template: str = MISSING
     num_train: int = MISSING
     num_test: int = MISSING
+
+    def check(self) -> None:
+        """Raise a ValueError for values of this kind's keys that cannot work; it says what to set."""
+
+    def needs_train_rows(self) -> bool:
+        """Whether the held-out rows depend on how many training rows there are, so that evaluations need both."""
+        return True
 
 
 @dataclass
@@ -35,6 +61,11 @@ class CountdownConfig(TaskConfig):
             ranges, see ``ProblemSpace``.
     """
 
+    builder = "r1zero.tasks.countdown:build_countdown"
+    example = "(1 + 2) / 3"
+    as_trained = ("template", "use_all_numbers")
+
+    kind: str = "countdown"
     use_all_numbers: bool = MISSING
     source: str | None = None
     source_split: str = "train"
@@ -46,6 +77,18 @@ class CountdownConfig(TaskConfig):
     target_max: int = MISSING
     operators: str = "+-*/"
     max_intermediate: int | None = None
+
+    def check(self) -> None:
+        """The prompt can say the rule that the judge applies."""
+        if self.template == "nano" and not self.use_all_numbers:
+            raise ValueError(
+                "task.use_all_numbers = False with task.template = nano: the embedded model's prompt has no words for "
+                "this rule. Set task.use_all_numbers=true, or another model and template."
+            )
+
+    def needs_train_rows(self) -> bool:
+        """In a file the held-out rows come after the training rows; generated sets are apart."""
+        return self.source is not None
 
 
 @dataclass
@@ -65,6 +108,10 @@ class MathConfig(TaskConfig):
         percent_sign_optional, relative_tolerance: As in ``rewards.math_answer.Policy``.
     """
 
+    builder = "r1zero.tasks.math:build_math"
+    as_trained = ("template", "answer_in")
+
+    kind: str = "math"
     source: str = MISSING
     source_config: str | None = None
     source_split: str = "train"
@@ -76,6 +123,23 @@ class MathConfig(TaskConfig):
     answer_in: list[str] = field(default_factory=lambda: ["box"])
     percent_sign_optional: bool = False
     relative_tolerance: float = 0.0
+
+    def check(self) -> None:
+        """The judge's policy can work, and looks where the template tells the model to write."""
+        try:
+            Policy(answer_in=tuple(self.answer_in), relative_tolerance=self.relative_tolerance)
+        except ValueError as error:
+            raise ValueError(f"task.{error}.") from error
+        asked = TEMPLATES[self.template].answer_in
+        if asked is not None and asked not in self.answer_in:
+            raise ValueError(
+                f"task.answer_in = {list(self.answer_in)}: task.template = {self.template} asks for the answer in a "
+                f"{asked}, where it would not be found. Set task.answer_in=[{asked}]."
+            )
+
+    def needs_train_rows(self) -> bool:
+        """Without a source of their own, the held-out rows come after the training rows."""
+        return self.test_source is None
 
 
 @dataclass
@@ -95,6 +159,10 @@ class CodeConfig(TaskConfig):
         max_infrastructure_errors: Share of completions that the sandbox may fail to judge before the run stops.
     """
 
+    builder = "r1zero.tasks.code:build_code"
+    example = "```python\nprint(sum(map(int, input().split())))\n```"
+
+    kind: str = "code"
     source: str | None = None
     source_split: str = "train"
     score: str = "all"
@@ -106,6 +174,27 @@ class CodeConfig(TaskConfig):
     min_level: int = 2
     max_infrastructure_errors: float = 0.01
 
+    def check(self) -> None:
+        """Choices that exist, limits above 0, and an address where one is needed."""
+        choices = {"score": ("all", "fraction"), "backend": ("local", "bubblewrap", "http"), "min_level": (1, 2, 3)}
+        for key, known in choices.items():
+            if getattr(self, key) not in known:
+                raise ValueError(f"task.{key} = {getattr(self, key)}: must be one of {', '.join(map(str, known))}.")
+        for key in ("timeout_s", "memory_mb", "num_workers"):
+            value = getattr(self, key)
+            if value is not None and value <= 0:
+                raise ValueError(f"task.{key} = {value}: must be above 0.")
+        if self.backend == "http" and not self.endpoint:
+            raise ValueError(
+                "task.endpoint = null with task.backend = http: give the server's address, such as http://host:8080."
+            )
+        if not 0 <= self.max_infrastructure_errors <= 1:
+            raise ValueError(f"task.max_infrastructure_errors = {self.max_infrastructure_errors}: must be in [0, 1].")
+        if self.source is None and self.template != "nano":
+            raise ValueError(
+                "task.source = null: generated code rows are for the embedded model. Name a file or a Hub data set."
+            )
+
 
 @dataclass
 class GymConfig(TaskConfig):
@@ -116,13 +205,75 @@ class GymConfig(TaskConfig):
         seed: Seed of the generator. It is not the run's ``seed``: all runs share one held-out set.
     """
 
+    builder = "r1zero.tasks.gym:build_gym"
+
+    kind: str = "reasoning_gym"
     options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
 
+    def needs_train_rows(self) -> bool:
+        """The two sets have seeds of their own."""
+        return False
+
+
+KINDS: dict[str, type[TaskConfig]] = {
+    "countdown": CountdownConfig,
+    "math": MathConfig,
+    "code": CodeConfig,
+    "reasoning_gym": GymConfig,
+}
+
+
+def class_of(kind: str) -> type[TaskConfig]:
+    """The dataclass of a kind: one of ``KINDS``, or what its import path names.
+
+    Raises:
+        ValueError: There is no such kind, or what the path names is none.
+    """
+    if kind in KINDS:
+        return KINDS[kind]
+    if ":" not in kind:
+        raise ValueError(
+            f"task.kind = {kind}: must be one of {', '.join(KINDS)}, or the import path module:Class of your own."
+        )
+    found = imported(kind, "task.kind")
+    is_kind = isinstance(found, type) and issubclass(found, TaskConfig) and "__dataclass_fields__" in vars(found)
+    if not is_kind or not found.builder:
+        raise ValueError(
+            f"task.kind = {kind}: must name a dataclass derived from r1zero.config.tasks.TaskConfig, with `builder` "
+            f"set to the path of the function that makes the task; found {found!r:.100}."
+        )
+    return found
+
+
+def imported(path: str, key: str) -> Any:
+    """What the import path ``module:name`` names; the current folder and ``PYTHONPATH`` are searched for the module.
+
+    Raises:
+        ValueError: It is no import path, or there is no such module or name. The message calls the path ``key``.
+    """
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:\w+", path):
+        raise ValueError(f"{key} = {path}: must be an import path, module:name.")
+    module_name, _, name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ValueError(
+            f"{key} = {path}: {module_name} cannot be imported ({error}). Start the command in the folder that holds "
+            "it, or add that folder to PYTHONPATH."
+        ) from error
+    if not hasattr(module, name):
+        raise ValueError(f"{key} = {path}: module {module_name} has no {name}.")
+    return getattr(module, name)
+
 
 def read_task(values: dict[str, Any]) -> TaskConfig:
-    """The task's config, of the class that has its keys."""
-    for kind in (CountdownConfig, MathConfig, CodeConfig, GymConfig):
-        if {field.name for field in fields(kind)} == values.keys():
-            return kind(**values)
-    raise TypeError(f"no task has the keys {', '.join(sorted(values))}")
+    """The task's config as ``config.yaml`` has it.
+
+    Raises:
+        TypeError: The keys are not those of its kind.
+        ValueError: A kind outside the package cannot be imported.
+    """
+    if "kind" not in values:
+        raise TypeError(f"task has no kind; below `task:`, write `kind: ` and one of {', '.join(KINDS)}")
+    return class_of(values["kind"])(**values)

@@ -1,10 +1,9 @@
-"""Prompt templates: how a question is put to the model, and what of the answer the template writes itself"""
+"""Prompt templates: how a question is put to the model, and what of the answer the template writes itself.
+
+The wording is ours; the structures follow the works named below. ``r1zero.tasks.prompts`` fills them in.
+"""
 
 from dataclasses import dataclass
-
-# Numbers only, for the embedded model, whose vocabulary has no other words.
-NANO_TEMPLATE = "Numbers: {nums} Target: {target} <think>\n"
-
 
 _CONVERSATION = (
     "This is a conversation between a user and an assistant. The user asks a question and the assistant answers it. "
@@ -38,8 +37,8 @@ class Template:
 
 
 TEMPLATES = {
-    # The embedded model's own.
-    "nano": Template(text="{question}", prefill="<think>\n"),
+    # The embedded model's own: how every text that it was pre-trained on begins.
+    "nano": Template(text="{question} ", prefill="<think>\n"),
     # TinyZero's `base` (examples/data_preprocess/countdown.py): a dialogue in plain text, <think> prefilled.
     "tinyzero_base": Template(
         text=f"{_CONVERSATION}\nUser: {{question}} {_SHOW_WORK}\nAssistant: ",

@@ -6,18 +6,18 @@ loaded or written here.
 
 import importlib.resources
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_module
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from r1zero.config.checks import check_eval, check_rollout, check_task
-from r1zero.config.compose import refuse_leftovers, register_schema
+from r1zero.config.compose import register_schema, typed
 from r1zero.config.schema import Config
-from r1zero.config.tasks import CountdownConfig, GymConfig, MathConfig, TaskConfig
+from r1zero.config.tasks import TaskConfig
 from r1zero.config.trainer_keys import check_trainer_keys, check_trainer_values
 from r1zero.runs.checkpoints import checkpoint_path
 from r1zero.runs.directory import load_config
@@ -25,6 +25,7 @@ from r1zero.runs.layout import EVALUATIONS, FINAL
 
 CONF = Path(str(importlib.resources.files("conf")))
 OWN_KEYS = ("run", "checkpoint", "model", "task", "name", "output", "compare")
+CONFIG_DIR = "--config-dir"  # as Hydra has it for training: a folder like conf/ with more files
 GROUPS_WITH_RUN = ("rollout",)  # what else may be swapped when the config comes from a run
 
 
@@ -54,18 +55,22 @@ def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
         )
     if "checkpoint" in own and "run" not in own:
         raise ValueError(f"checkpoint = {own['checkpoint']}: needs run=DIR. For a folder with a model, set model=PATH.")
+    config_dir = Path(own[CONFIG_DIR]).resolve() if CONFIG_DIR in own else None
+    if config_dir and not config_dir.is_dir():
+        raise ValueError(f"{CONFIG_DIR} {own[CONFIG_DIR]}: no such folder.")
     tasks: list[str | None] = [name for name in own["task"].split(",") if name] if "task" in own else [None]
     if "name" in own:  # the data set of task=reasoning_gym
         rest.append(f"task.name={own['name']}")
     if "run" in own:
-        configs = [config_of_run(Path(own["run"]), own.get("checkpoint", FINAL), task, rest) for task in tasks]
-        output = Path(own["run"]) / EVALUATIONS / own.get("checkpoint", FINAL)
+        run, checkpoint = Path(own["run"]), own.get("checkpoint", FINAL)
+        configs = [config_of_run(run, checkpoint, task, rest, config_dir) for task in tasks]
+        output = run / EVALUATIONS / checkpoint
     else:
-        configs = [config_of_model(own.get("model", "nano"), task, rest) for task in tasks]
+        configs = [config_of_model(own.get("model", "nano"), task, rest, config_dir) for task in tasks]
         output = Path("evaluations") / configs[0].model.name
     for config in configs:
-        if not train_rows:
-            leave_out_training_rows(config.task)
+        if not train_rows and not config.task.needs_train_rows():
+            config.task.num_train = 0
         check(config)
     names = [config.task.name for config in configs]
     if doubled := {name for name in names if names.count(name) > 1}:
@@ -77,9 +82,13 @@ def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Our own ``key=value`` arguments, and those for Hydra."""
     own: dict[str, str] = {}
     rest = []
-    for argument in arguments:
+    remaining = iter(arguments)
+    for argument in remaining:
         key, equals, value = argument.partition("=")
-        if not equals or (argument.startswith("-") and key not in OWN_KEYS):
+        if key == CONFIG_DIR:
+            own[key] = value if equals else next(remaining, "")
+            continue
+        if not equals or argument.startswith("-"):
             raise ValueError(
                 f"{argument}: arguments are key=value, such as run=runs/... task=gsm8k eval.num_samples=16."
             )
@@ -90,19 +99,19 @@ def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return own, rest
 
 
-def config_of_model(model: str, task: str | None, rest: Sequence[str]) -> Config:
+def config_of_model(model: str, task: str | None, rest: Sequence[str], config_dir: Path | None) -> Config:
     """The config of a training run with this model: a name in ``conf/model``, a folder or a Hub name."""
     overrides = [*rest, *([f"task={task}"] if task else [])]
-    known = (CONF / "model" / f"{model}.yaml").is_file()
+    known = any((folder / "model" / f"{model}.yaml").is_file() for folder in (CONF, config_dir) if folder)
     if known:
         overrides.append(f"model={model}")
-    config: Config = OmegaConf.to_object(composed(overrides))  # type: ignore[assignment]
+    config = composed(overrides, config_dir)
     if not known:
         config.model = replace(config.model, path=model, name=Path(model).name, gguf_package=None)
     return config
 
 
-def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[str]) -> Config:
+def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[str], config_dir: Path | None) -> Config:
     """The config that the run was trained with, its model being the checkpoint; ``rest`` is put on top."""
     trained = load_config(run)
     overrides = OverridesParser.create().parse_overrides(list(rest))
@@ -110,11 +119,11 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
         if is_group(override) and override.key_or_group not in GROUPS_WITH_RUN:
             raise ValueError(f"{override.input_line}: with run=DIR the {override.key_or_group} is the run's.")
     groups = [str(override.input_line) for override in overrides if is_group(override)]
-    asked = composed([*groups, *([f"task={task}"] if task else [])])
+    asked = composed([*groups, *([f"task={task}"] if task else [])], config_dir)
     if groups:
-        trained.rollout = OmegaConf.to_object(asked.rollout)  # type: ignore[assignment]
+        trained.rollout = asked.rollout
     if task:
-        trained.task = as_trained(OmegaConf.to_object(asked.task), trained.task)  # type: ignore[arg-type]
+        trained.task = as_trained(asked.task, trained.task)
     if checkpoint != "base":
         path = checkpoint_path(run, checkpoint)
         trained.model = replace(trained.model, path=str(path), gguf_package=None)
@@ -125,13 +134,13 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
     return OmegaConf.to_object(values)  # type: ignore[return-value]
 
 
-def composed(overrides: list[str]) -> DictConfig:
-    """The config of a training command line."""
+def composed(overrides: list[str], config_dir: Path | None) -> Config:
+    """The config of a training command line, its values not checked; ``config_dir`` has more files than ``conf/``."""
     register_schema()
+    if config_dir:
+        overrides = [f'hydra.searchpath=["file://{config_dir}"]', *overrides]
     with initialize_config_module(version_base="1.3", config_module="conf"):
-        config = compose("train", overrides=overrides)
-    refuse_leftovers(OmegaConf.to_container(config, resolve=True), asdict(OmegaConf.to_object(config)))  # type: ignore
-    return config
+        return typed(compose("train", overrides=overrides))
 
 
 def is_group(override: Override) -> bool:
@@ -140,15 +149,10 @@ def is_group(override: Override) -> bool:
 
 
 def as_trained(asked: TaskConfig, trained: TaskConfig) -> TaskConfig:
-    """The asked task with the run's template, where both are of one kind: a policy is judged in the form it learnt."""
+    """The asked task in the form in which the run learnt its own, where both are of one kind."""
     if type(asked) is not type(trained):
         return asked
-    asked = replace(asked, template=trained.template)
-    if isinstance(asked, MathConfig) and isinstance(trained, MathConfig):
-        asked = replace(asked, answer_in=trained.answer_in)
-    if isinstance(asked, CountdownConfig) and isinstance(trained, CountdownConfig):
-        asked = replace(asked, use_all_numbers=trained.use_all_numbers)
-    return asked
+    return replace(asked, **{key: getattr(trained, key) for key in asked.as_trained})
 
 
 def check(config: Config) -> None:
@@ -160,11 +164,3 @@ def check(config: Config) -> None:
     check_task(config)
     check_rollout(config)
     check_eval(config.eval)
-
-
-def leave_out_training_rows(task: TaskConfig) -> None:
-    """Ask for no training rows where the held-out rows do not depend on how many there are."""
-    if isinstance(task, MathConfig) and task.test_source is not None:
-        task.num_train = 0
-    if isinstance(task, GymConfig) or (isinstance(task, CountdownConfig) and task.source is None):
-        task.num_train = 0

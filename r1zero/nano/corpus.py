@@ -15,7 +15,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from r1zero.config.templates import NANO_TEMPLATE
+from r1zero.config.templates import TEMPLATES
 from r1zero.tasks.countdown_problems import Problem, ProblemSpace, problem
 
 MAX_VALUE = 200
@@ -141,7 +141,8 @@ def notebook(rng: random.Random, given: Problem, author: Author, max_attempts: i
         lines.append(f"{attempt.first} , {attempt.second} {verdict}".rstrip())
         if rng.random() >= (1 - author.trust if verdict == "(yes)" else author.persist):
             break
-    text = NANO_TEMPLATE.format(nums=" ".join(map(str, given.nums)), target=given.target) + "\n".join(lines)
+    template = TEMPLATES["nano"]
+    text = template.text.format(question=given.compact) + template.prefill + "\n".join(lines)
     if rng.random() < author.finish:
         text += f"\n</think> <answer> {attempt.expression} </answer>"
     return text

@@ -3,7 +3,7 @@
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -12,11 +12,10 @@ from transformers import PreTrainedTokenizerBase
 
 from r1zero.config.schema import RewardConfig
 from r1zero.config.tasks import CodeConfig
-from r1zero.config.templates import NANO_TEMPLATE, TEMPLATES
 from r1zero.tasks.code_data import Problem, load_code_problems
-from r1zero.tasks.countdown_problems import ProblemSpace, problems
+from r1zero.tasks.countdown_problems import ProblemSpace, Split, problems
 from r1zero.tasks.judging import judge_tags
-from r1zero.tasks.prompts import render
+from r1zero.tasks.prompts import prompt_columns, question_of
 from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
 from rewards.code_answer import extract_code
@@ -24,8 +23,6 @@ from rewards.code_tests import CodeTests, Ledger, Runner, Score, run_tests, verd
 from sandbox import Sandbox, SandboxUnavailableError
 from sandbox.bubblewrap import BubblewrapSandbox
 from sandbox.fusion import FusionSandbox
-
-EXAMPLE = "```python\nprint(sum(map(int, input().split())))\n```"
 
 
 def build_code(config: CodeConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
@@ -35,7 +32,7 @@ def build_code(config: CodeConfig, reward: RewardConfig, tokenizer: PreTrainedTo
         ValueError: Bad data, or a machine that cannot run the programs safely.
     """
     if config.source is None:
-        train, test = (list(toy_problems(split, count)) for split, count in toy_sizes(config))
+        train, test = list(toy_problems("train", config.num_train)), list(toy_problems("test", config.num_test))
     else:
         train, test = load_code_problems(config.source, config.source_split, config.num_train, config.num_test)
     try:
@@ -51,6 +48,7 @@ def build_code(config: CodeConfig, reward: RewardConfig, tokenizer: PreTrainedTo
             "format": partial(judge_tags, partial_credit=reward.format_partial_credit),
         },
         accuracy_judge="code",
+        as_source=partial(as_source, config=config, tokenizer=tokenizer),
     )
 
 
@@ -69,33 +67,29 @@ def num_workers(config: CodeConfig) -> int:
     return config.num_workers or max(1, len(os.sched_getaffinity(0)) // ranks)
 
 
-def toy_sizes(config: CodeConfig) -> tuple[tuple[Any, int], tuple[Any, int]]:
-    """(split, rows) of the two sets."""
-    return ("train", config.num_train), ("test", config.num_test)
-
-
-def toy_problems(split: Any, count: int) -> Any:
+def toy_problems(split: Split, count: int) -> Iterator[Problem]:
     """Countdown problems for the embedded model as programs: its answer is the body of a function, run as Python.
 
     The value alone would pay for writing down the target, so the answer must also use the given numbers.
     """
     for given in problems(0, split, count, ProblemSpace()):
-        compact = NANO_TEMPLATE.format(nums=" ".join(map(str, given.nums)), target=given.target)
         tests = {"type": "function", "entry": "answer", "tests": [{"args": [], "expected": given.target}]}
-        question = compact.removesuffix(TEMPLATES["nano"].prefill)
-        yield Problem(question, tests, prefix="answer = lambda: ", numbers=tuple(given.nums))
+        yield Problem(given.compact, tests, prefix="answer = lambda: ", numbers=tuple(given.nums))
 
 
 def row(problem: Problem, config: CodeConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
     """One problem; its tests as JSON text, because rows of a table must be alike."""
-    template = TEMPLATES[config.template]
-    return {
-        "prompt": render(template, problem.question, EXAMPLE, tokenizer),
-        "prefill": template.prefill,
+    return prompt_columns(problem.question, config, tokenizer) | {
         "tests": json.dumps(problem.tests),
         "prefix": problem.prefix,
         "numbers": list(problem.numbers),
     }
+
+
+def as_source(row: Row, config: CodeConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """The columns that ``task.source`` reads."""
+    question = question_of(row["prompt"], config, tokenizer)
+    return {"question": question, "tests": row["tests"], "prefix": row["prefix"]}
 
 
 class CodeJudge:

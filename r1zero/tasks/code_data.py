@@ -5,19 +5,14 @@ import base64
 import binascii
 import io
 import json
-import logging
 import pickle
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
-from r1zero.tasks.rows import LOCAL_SUFFIXES, hub_rows, local_rows
+from r1zero.tasks.rows import load_splits
 from rewards.code_tests import CodeTests
-
-log = logging.getLogger(__name__)
 
 MAX_UNPACKED_BYTES = 256 << 20
 
@@ -40,27 +35,12 @@ class Problem:
 
 
 def load_code_problems(source: str, split: str, num_train: int, num_test: int) -> tuple[list[Problem], list[Problem]]:
-    """The first ``num_train`` rows as training set and the next ``num_test`` as held-out set, in file order.
+    """Training and held-out problems of a data set, see ``load_splits``; those with the same question are the same.
 
     Raises:
         ValueError: The source is missing or too short, or a row has no shape we know; says where and what.
     """
-    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split)
-    wanted = num_train + num_test
-    loaded = [checked_problem(place, row) for place, row in islice(rows, wanted)]
-    if len(loaded) < wanted:
-        raise ValueError(
-            f"task.source = {source} has {len(loaded)} rows, and task.num_train + task.num_test = {num_train} + "
-            f"{num_test} = {wanted} are wanted: lower one of them."
-        )
-    test = loaded[num_train:]
-    held_out = {problem.question for problem in test}
-    train = [problem for problem in loaded[:num_train] if problem.question not in held_out]
-    if num_train and not train:
-        raise ValueError(f"task.source = {source}: every training row is also held out; nothing is left to train on.")
-    if len(train) < num_train:
-        log.warning("%s: %d training rows left out, they are held out too.", source, num_train - len(train))
-    return train, test
+    return load_splits(source, split, num_train, num_test, checked_problem, key=lambda problem: problem.question)
 
 
 def checked_problem(place: str, row: Any) -> Problem:

@@ -1,22 +1,17 @@
 """Countdown: reach the target from the given numbers. Generated problems, or rows of a data set."""
 
-import logging
 from collections.abc import Mapping
 from functools import partial
-from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
 from r1zero.config.schema import RewardConfig
 from r1zero.config.tasks import CountdownConfig
-from r1zero.config.templates import NANO_TEMPLATE, TEMPLATES
-from r1zero.models.tokens import encode
 from r1zero.tasks.countdown_problems import Problem, ProblemSpace, problems
 from r1zero.tasks.judging import judge_tags
-from r1zero.tasks.prompts import render
-from r1zero.tasks.rows import LOCAL_SUFFIXES, hub_rows, local_rows
+from r1zero.tasks.prompts import has_unknown, prompt_columns
+from r1zero.tasks.rows import load_splits
 from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
 from rewards.countdown import canonical_expression, judge_countdown, judge_expression
@@ -41,6 +36,7 @@ def build_countdown(config: CountdownConfig, reward: RewardConfig, tokenizer: Pr
         },
         accuracy_judge="countdown",
         ballot=ballot,
+        as_source=as_source,
     )
 
 
@@ -61,8 +57,7 @@ def problem_space(config: CountdownConfig) -> ProblemSpace:
 def question(given: Problem, config: CountdownConfig) -> str:
     """The problem in words; the rule on using every number is the one that the judge applies."""
     if config.template == "nano":
-        compact = NANO_TEMPLATE.format(nums=" ".join(map(str, given.nums)), target=given.target)
-        return compact.removesuffix(TEMPLATES["nano"].prefill)
+        return given.compact
     rule = "Use every number exactly once." if config.use_all_numbers else "Use each number at most once."
     return (
         f"Using the numbers {list(given.nums)}, write an expression that equals {given.target}. "
@@ -76,14 +71,18 @@ def row(given: Problem, config: CountdownConfig, tokenizer: PreTrainedTokenizerB
     Raises:
         ValueError: The prompt holds something the tokenizer has no token for.
     """
-    template = TEMPLATES[config.template]
-    prompt = render(template, question(given, config), "(1 + 2) / 3", tokenizer)
-    if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encode(prompt, tokenizer):
+    columns = prompt_columns(question(given, config), config, tokenizer)
+    if has_unknown(columns["prompt"], tokenizer):
         raise ValueError(
-            f"The prompt {prompt!r} holds something that the tokenizer of {tokenizer.name_or_path!r} cannot write "
-            "(the embedded model knows the integers 0 to 200): narrow the task's ranges or use another model."
+            f"The prompt {columns['prompt']!r} holds something that the tokenizer of {tokenizer.name_or_path!r} cannot "
+            "write (the embedded model knows the integers 0 to 200): narrow the task's ranges or use another model."
         )
-    return {"prompt": prompt, "prefill": template.prefill, "nums": list(given.nums), "target": given.target}
+    return columns | {"nums": list(given.nums), "target": given.target}
+
+
+def as_source(row: Row) -> Row:
+    """The columns that ``task.source`` reads."""
+    return {"nums": row["nums"], "target": row["target"]}
 
 
 def judge_row(text: str, truth: Mapping[str, Any], use_all_numbers: bool) -> Verdict:
@@ -97,38 +96,17 @@ def ballot(text: str, truth: Mapping[str, Any], verdict: Verdict) -> str | None:
     return None if answer is None else canonical_expression(answer)
 
 
-log = logging.getLogger(__name__)
-
-
 def load_problems(source: str, split: str, num_train: int, num_test: int) -> tuple[list[Problem], list[Problem]]:
-    """The first ``num_train`` rows as training set and the next ``num_test`` as held-out set, in file order.
+    """Training and held-out problems of a data set, split as TinyZero does, see ``load_splits``.
 
-    That is TinyZero's split. The data set repeats some problems, so training rows whose (sorted numbers, target) is
-    held out are left out, and training gets that many fewer.
-
-    Raises:
-        ValueError: The source is missing, unreadable, too short, or has a bad row; says where and what.
+    Problems are the same when they have the same numbers, in any order, and the same target.
     """
-    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split)
-    try:
-        loaded = [checked_problem(place, row) for place, row in islice(rows, num_train + num_test)]
-    except UnicodeDecodeError as error:
-        raise ValueError(f"task.source = {source}: cannot be read as UTF-8 text ({error}).") from error
-    except PermissionError as error:
-        raise ValueError(f"task.source = {source}: cannot be read ({error.strerror}).") from error
-    if len(loaded) < num_train + num_test:
-        raise ValueError(
-            f"task.source = {source} has {len(loaded)} rows, and task.num_train + task.num_test = {num_train} + "
-            f"{num_test} = {num_train + num_test} are wanted: lower one of them."
-        )
-    test = loaded[num_train:]
-    held_out = {(*sorted(given.nums), given.target) for given in test}
-    train = [given for given in loaded[:num_train] if (*sorted(given.nums), given.target) not in held_out]
-    if not train:
-        raise ValueError(f"task.source = {source}: every training row is also held out; nothing is left to train on.")
-    if len(train) < num_train:
-        log.warning("%s: %d training rows left out, they are held out too.", source, num_train - len(train))
-    return train, test
+    return load_splits(source, split, num_train, num_test, checked_problem, key=as_set)
+
+
+def as_set(given: Problem) -> tuple[int, ...]:
+    """The sorted numbers and the target."""
+    return (*sorted(given.nums), given.target)
 
 
 def checked_problem(place: str, row: Any) -> Problem:

@@ -30,6 +30,15 @@ class Problem:
     target: int
 
     @property
+    def compact(self) -> str:
+        """The problem in the only words that the embedded model knows, see ``r1zero.nano.tokenizer``.
+
+        >>> Problem((3, 5, 7), 22).compact
+        'Numbers: 3 5 7 Target: 22'
+        """
+        return f"Numbers: {' '.join(map(str, self.nums))} Target: {self.target}"
+
+    @property
     def split(self) -> Split:
         """The split this problem belongs to, whichever order its numbers are shown in."""
         key = f"{sorted(self.nums)}={self.target}"

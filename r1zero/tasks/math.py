@@ -9,17 +9,15 @@ from transformers import PreTrainedTokenizerBase
 
 from r1zero.config.schema import RewardConfig
 from r1zero.config.tasks import MathConfig
-from r1zero.config.templates import TEMPLATES
+from r1zero.tasks.judging import judge_tags
 from r1zero.tasks.math_data import MathProblem, load_math
-from r1zero.tasks.prompts import render
+from r1zero.tasks.prompts import prompt_columns, question_of
 from r1zero.tasks.task import Row, Task
 from rewards import Outcome, Verdict
 from rewards.math_answer import Policy, canonical_answer, grade, warm_up
-from rewards.tags import judge_format
 
 log = logging.getLogger(__name__)
 
-EXAMPLE = "42"  # in templates that show where the answer goes
 GOLD = "<gold>"  # no answer has this form
 
 
@@ -43,14 +41,18 @@ def build_math(config: MathConfig, reward: RewardConfig, tokenizer: PreTrainedTo
         },
         accuracy_judge="math",
         ballot=partial(ballot, policy=policy),
+        as_source=partial(as_source, config=config, tokenizer=tokenizer),
     )
 
 
 def row(given: MathProblem, config: MathConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
     """One problem as the trainer, the evaluation and the judges read it."""
-    template = TEMPLATES[config.template]
-    prompt = render(template, given.question, EXAMPLE, tokenizer)
-    return {"prompt": prompt, "prefill": template.prefill, "gold": given.gold}
+    return prompt_columns(given.question, config, tokenizer) | {"gold": given.gold}
+
+
+def as_source(row: Row, config: MathConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
+    """The columns that ``task.source`` reads."""
+    return {"question": question_of(row["prompt"], config, tokenizer), "answer": row["gold"]}
 
 
 def judge_row(text: str, truth: Mapping[str, Any], policy: Policy) -> Verdict:
@@ -61,8 +63,3 @@ def judge_row(text: str, truth: Mapping[str, Any], policy: Policy) -> Verdict:
 def ballot(text: str, truth: Mapping[str, Any], verdict: Verdict, policy: Policy) -> str | None:
     """The canonical answer; all right ones vote together, since all are equal to the gold."""
     return GOLD if verdict.outcome is Outcome.CORRECT else canonical_answer(text, policy)
-
-
-def judge_tags(text: str, truth: Mapping[str, Any], partial_credit: float) -> Verdict:
-    """Whether ``text`` has the think and answer sections; the ground truth plays no part."""
-    return judge_format(text, partial_credit)

@@ -11,11 +11,10 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from r1zero.config.tasks import MathConfig
-from r1zero.tasks.rows import LOCAL_SUFFIXES, hub_rows, local_rows
+from r1zero.tasks.rows import read_rows, without_held_out
 from rewards.math_answer import Policy, check_gold
 from rewards.math_answer.extract import boxed
 
@@ -48,17 +47,14 @@ def load_math(config: MathConfig, policy: Policy) -> tuple[list[MathProblem], li
     Raises:
         ValueError: A source is missing or unreadable, a row lacks its fields, or nothing usable is left.
     """
-    rows = read_rows(config.source, config.source_config, config.source_split)
+    rows = read_rows(config.source, config.source_split, config.source_config)
     train = usable(config, policy, config.source, rows, config.num_train) if config.num_train else []
     if config.test_source is None:
         test = usable(config, policy, config.source, rows, config.num_test)
     else:
-        held_out = read_rows(config.test_source, config.test_config, config.test_split)
+        held_out = read_rows(config.test_source, config.test_split, config.test_config)
         test = usable(config, policy, config.test_source, held_out, config.num_test)
-    questions = {given.question for given in test}
-    kept = [given for given in train if given.question not in questions]
-    if len(kept) < len(train):
-        log.warning("%s: %d training rows left out, they are held out too.", config.source, len(train) - len(kept))
+    kept = without_held_out(train, test, lambda given: given.question, config.source)
     for name, part in (("train", kept), ("test", test)):
         if not part and getattr(config, f"num_{name}"):
             raise ValueError(
@@ -66,15 +62,6 @@ def load_math(config: MathConfig, policy: Policy) -> tuple[list[MathProblem], li
                 f"task.num_{name} = {getattr(config, f'num_{name}')}. Lower task.num_train, or name other data."
             )
     return kept, test
-
-
-def read_rows(source: str, name: str | None, split: str) -> Iterator[tuple[str, Any]]:
-    """(place for messages, row) of a local file or a Hub data set."""
-    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
-    try:
-        yield from rows
-    except (UnicodeDecodeError, PermissionError) as error:
-        raise ValueError(f"task.source = {source}: cannot be read ({error}).") from error
 
 
 def usable(

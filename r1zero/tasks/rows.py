@@ -1,10 +1,14 @@
-"""Countdown problems from a data set with columns ``nums`` and ``target``, as in Jiayi-Pan/Countdown-Tasks-3to4."""
+"""Rows of local files and Hub data sets, and which of them train and which are held out.
+
+All kinds of task share this. What a row must hold is its kind's business.
+"""
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from datasets import load_dataset
 from huggingface_hub.errors import HfHubHTTPError
@@ -14,6 +18,69 @@ from r1zero.models.hub import go_offline_if_unreachable
 log = logging.getLogger(__name__)
 
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl")
+
+Problem = TypeVar("Problem")
+
+
+def load_splits(
+    source: str,
+    split: str,
+    num_train: int,
+    num_test: int,
+    checked: Callable[[str, Any], Problem],
+    key: Callable[[Problem], Hashable],
+) -> tuple[list[Problem], list[Problem]]:
+    """The first ``num_train`` rows as training set and the next ``num_test`` as held-out set, in file order.
+
+    Data sets repeat some problems. Training rows that are held out too are left out, and training gets that many fewer.
+
+    Args:
+        source, split: A local file, or a Hub data set and its split.
+        num_train, num_test: Rows of each set.
+        checked: A problem of (place for messages, row); raises a ValueError for a row that cannot be used.
+        key: What makes two problems the same.
+
+    Raises:
+        ValueError: The source is missing, unreadable, too short, or has a bad row; says where and what.
+    """
+    wanted = num_train + num_test
+    loaded = [checked(place, row) for place, row in islice(read_rows(source, split), wanted)]
+    if len(loaded) < wanted:
+        raise ValueError(
+            f"task.source = {source} has {len(loaded)} rows, and task.num_train + task.num_test = {num_train} + "
+            f"{num_test} = {wanted} are wanted: lower one of them."
+        )
+    test = loaded[num_train:]
+    train = without_held_out(loaded[:num_train], test, key, source)
+    if num_train and not train:
+        raise ValueError(f"task.source = {source}: every training row is also held out; nothing is left to train on.")
+    return train, test
+
+
+def without_held_out(
+    train: list[Problem], test: list[Problem], key: Callable[[Problem], Hashable], name: str
+) -> list[Problem]:
+    """The training rows that are not held out too; logs under ``name`` how many are left out."""
+    held_out = {key(problem) for problem in test}
+    kept = [problem for problem in train if key(problem) not in held_out]
+    if len(kept) < len(train):
+        log.warning("%s: %d training rows left out, they are held out too.", name, len(train) - len(kept))
+    return kept
+
+
+def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tuple[str, Any]]:
+    """(place for messages, row) of a local file, or of a Hub data set's ``split`` in its configuration ``name``.
+
+    Raises:
+        ValueError: The source is missing or cannot be read.
+    """
+    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
+    try:
+        yield from rows
+    except UnicodeDecodeError as error:
+        raise ValueError(f"task.source = {source}: cannot be read as UTF-8 text ({error}).") from error
+    except PermissionError as error:
+        raise ValueError(f"task.source = {source}: cannot be read ({error.strerror}).") from error
 
 
 def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:

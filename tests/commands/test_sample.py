@@ -1,8 +1,10 @@
 """Base beside trained, in the terminal."""
 
+import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -12,6 +14,8 @@ from r1zero import sample
 from r1zero.config.schema import ModelConfig
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.rollout.sampling import Sampling
+from r1zero.runs.reading import load_run
+from r1zero.tasks.build import build_task
 
 WEIGHTS = Path(__file__).parents[2] / "r1zero" / "nano" / "weights"
 
@@ -72,6 +76,20 @@ def test_what_cannot_be_sampled_is_said(
         sample.main([str(run_dir), prompt])
     assert exit_info.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_prompt_is_as_in_training(run_dir: Path) -> None:
+    """Of a math task, whose example of an answer is not Countdown's."""
+    path = run_dir / "rows.jsonl"
+    rows = [{"question": f"What is 1 + {n}?", "answer": str(1 + n)} for n in (1, 2)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    template = ("task.template=tinyzero_base", "task.answer_in=[tag]", "task.num_train=1", "task.num_test=1")
+    config = compose_config("task=jsonl", "reward=math", f"task.source={path}", *template)
+    (run_dir / "config.yaml").write_text(yaml.safe_dump(asdict(config)))
+    any_text = SimpleNamespace(unk_token_id=None)
+    prompt = sample.full_prompt(load_run(run_dir), " What is 1 + 1? ", any_text)
+    assert prompt == build_task(config, any_text).train[0]["prompt"]
+    assert "<answer> 42 </answer>" in prompt
 
 
 def test_columns_keep_line_breaks() -> None:

@@ -111,6 +111,13 @@ def test_too_few_rows(tmp_path: Path) -> None:
         load_code_problems(str(path), "train", 1, 1)
 
 
+def test_a_file_in_another_encoding_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes(json.dumps(OWN).encode() + b'\n{"question": "\xe9"}\n')
+    with pytest.raises(ValueError, match=r"latin.jsonl: cannot be read as UTF-8 text"):
+        load_code_problems(str(path), "train", 1, 1)
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [

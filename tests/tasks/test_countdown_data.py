@@ -74,6 +74,11 @@ def test_nothing_left_to_train_on_and_text_in_another_encoding_say_so(tmp_path: 
         load_problems(str(latin), "train", 1, 1)
 
 
+def test_a_file_may_be_held_out_whole(tmp_path: Path) -> None:
+    train, test = load_problems(str(write(tmp_path / "rows.jsonl", ROWS)), "train", 0, 10)
+    assert (len(train), len(test)) == (0, 10)
+
+
 def test_a_missing_file_and_a_torn_file_say_so(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no such file"):
         load_problems(str(tmp_path / "none.parquet"), "train", 1, 1)

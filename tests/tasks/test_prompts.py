@@ -6,7 +6,9 @@ from transformers import PreTrainedTokenizerFast
 
 from r1zero.config.templates import TEMPLATES
 from r1zero.models.tokens import encode
+from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.tasks.countdown import build_countdown
+from r1zero.tasks.prompts import question_of, render
 
 CHAT = "{% for m in messages %}<bos>{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 
@@ -59,6 +61,21 @@ def test_prompt_and_judge_follow_the_same_rule(
     assert rule in row["prompt"]
     verdict = task.judges["countdown"]("<think>x</think> <answer>1 + 2</answer>", row)
     assert verdict.score == (0.0 if use_all else 1.0)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_the_question_is_found_in_its_prompt(template: str, text_tokenizer: PreTrainedTokenizerFast) -> None:
+    config = compose_config(f"task.template={template}").task
+    question = "What is {2} + 3 in Assistant: <think>?"
+    prompt = render(question, config, text_tokenizer)
+    assert question_of(prompt, config, text_tokenizer) == question
+
+
+def test_the_embedded_models_prompt() -> None:
+    """What it was pre-trained on; a space more or less is the same to it, but not to a file of prompts."""
+    config = compose_config().task
+    tokenizer = build_tokenizer()
+    assert render("Numbers: 3 5 7 Target: 22", config, tokenizer) == "Numbers: 3 5 7 Target: 22 <think>\n"
 
 
 def test_a_bos_written_by_the_chat_template_is_not_doubled(text_tokenizer: PreTrainedTokenizerFast) -> None:
