@@ -11,29 +11,29 @@ import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-
-import transformers
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from r1zero.config.schema import ModelConfig
 from r1zero.config.templates import TEMPLATES
-from r1zero.models.load import load_model
-from r1zero.models.tokens import encode
-from r1zero.rollout.sampling import Sampling
-from r1zero.rollout.stream import stream
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.runs.checkpoints import newest_checkpoint
 from r1zero.runs.reading import Run, load_run
-from r1zero.tasks.prompts import render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 GAP = "  |  "
 
 
-def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def full_prompt(run: Run, question: str, tokenizer: "PreTrainedTokenizerBase") -> str:
     """``question`` in the run's template, as its training prompts are.
 
     Raises:
         ValueError: It holds something the tokenizer has no token for.
     """
+    from r1zero.models.tokens import encode
+    from r1zero.tasks.prompts import render
+
     name = str(run.setting("task", "template"))
     # The embedded model's template is the question itself, with a space before the tag.
     question = f"{question.strip()} " if name == "nano" else question
@@ -97,10 +97,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-tokens", type=int, help="default: the run's")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another completion (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    transformers.utils.logging.disable_progress_bar()
     try:
         run = load_run(arguments.run)
         checkpoint = arguments.checkpoint or newest_checkpoint(arguments.run)
+    except ValueError as error:
+        parser.error(str(error))
+    # They take seconds to load: by now the arguments were checked.
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from r1zero.models.load import load_model
+    from r1zero.rollout.sampling import Sampling
+    from r1zero.rollout.stream import stream
+
+    transformers.utils.logging.disable_progress_bar()
+    try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint)
         prompt = arguments.prompt if arguments.raw else full_prompt(run, arguments.prompt, tokenizer)
         base = load_model(ModelConfig(**run.config["model"])).eval()
@@ -109,8 +120,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     trainer = run.config["trainer"]
     sampling = Sampling(
-        max_tokens=arguments.max_tokens or trainer.get("max_completion_length", 256),
-        temperature=arguments.temperature or trainer.get("temperature", 1.0),
+        max_tokens=arguments.max_tokens or trainer_value(trainer, "max_completion_length"),
+        temperature=arguments.temperature or trainer_value(trainer, "temperature"),
         greedy=arguments.greedy,
     )
     sys.stdout.write(f"{prompt}\n")

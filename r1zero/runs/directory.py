@@ -9,7 +9,6 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-import torch
 import yaml
 
 from r1zero.config.schema import PARTS, Config
@@ -72,6 +71,8 @@ def load_config(path: Path) -> Config:
 
 def environment() -> dict[str, str | bool | int | None]:
     """What ran where: commit, versions, device, command."""
+    import torch  # takes seconds, and a run directory that is refused does not need it
+
     status = git("status", "--porcelain")
     return {
         "git_commit": git("rev-parse", "HEAD"),

@@ -3,9 +3,10 @@
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+if TYPE_CHECKING:  # the commands read JSON before they load it
+    import pandas as pd
 
 
 def write_text(text: str, path: Path) -> None:
@@ -25,7 +26,7 @@ def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write_completions(frame: pd.DataFrame, path: Path) -> None:
+def write_completions(frame: "pd.DataFrame", path: Path) -> None:
     """Write the table as parquet, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")

@@ -14,6 +14,7 @@ from r1zero.config.schema import ModelConfig
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.rollout.decode import decode
 from r1zero.rollout.sampling import Sampling
+from r1zero.rollout.stream import stream
 
 WEIGHTS = Path(__file__).parents[2] / "r1zero" / "nano" / "weights"
 
@@ -41,7 +42,7 @@ def test_the_stream_is_what_the_rollout_samples(tokenizer: PreTrainedTokenizerFa
     config = ModelConfig(name="nano", path="nano")
     model, tokenizer = load_model(config).eval(), load_tokenizer(config)
     prompt, sampling = "Numbers: 3 5 7 Target: 22 <think>\n", Sampling(max_tokens=30)
-    *_, text = sample.stream(model, tokenizer, prompt, sampling, "k")
+    *_, text = stream(model, tokenizer, prompt, sampling, "k")
     ids = tokenizer(prompt)["input_ids"]
     (done,) = decode(model, [ids], ["k"], sampling, [tokenizer.eos_token_id], tokenizer.pad_token_id)
     assert text == tokenizer.decode(done.ids, skip_special_tokens=True)

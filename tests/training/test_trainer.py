@@ -14,7 +14,7 @@ import torch
 from canned import EOS, LENGTHS, RIGHT, SGD, PaddedTrainer, can_completions
 from trl import GRPOTrainer
 
-from r1zero.config.trainer_keys import LOSS_TYPES
+from r1zero.config.trainer_checks import LOSS_TYPES
 from r1zero.training.micro_batches import regrouped, rows_that_move, worth_sharing
 from r1zero.training.trainer import R1ZeroTrainer
 
