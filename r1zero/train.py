@@ -21,19 +21,8 @@ from r1zero.command_line import errors_in_one_line, quiet, run_with_hydra
 from r1zero.config.checks import check_ranks
 from r1zero.config.compose import resolve
 from r1zero.config.schema import Config
+from r1zero.launching import placement
 from r1zero.launching.launch import RANK_FLAG, die_with_launcher, launch
-from r1zero.launching.placement import (
-    announce_run_dir,
-    announced_run_dir,
-    connect_deepspeed,
-    forget_accelerate,
-    join_process_group_of_one,
-    leave_process_group,
-    num_gpus,
-    num_ranks,
-    placed_from_outside,
-    rank,
-)
 from r1zero.launching.stopping import StopRequestedError
 from r1zero.runs.checkpoints import check_checkpoint, how_to_go_on, last_checkpoint, step_of
 from r1zero.runs.directory import forget_after, is_finished, load_config, release_run_dir, write_status
@@ -59,11 +48,11 @@ def run(composed: DictConfig) -> float | None:
         return run_job(composed)
     with errors_in_one_line():
         config = resolve(composed)
-        check_ranks(config, num_ranks(config), num_gpus())
+        check_ranks(config, placement.num_ranks(config), placement.num_gpus())
         config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
-    if placed_from_outside():
-        announce_run_dir(run_dir)
-    starts_ranks = not placed_from_outside() and (num_ranks(config) > 1 or config.launch.isolate)
+    if placement.placed_from_outside():
+        placement.announce_run_dir(run_dir)
+    starts_ranks = not placement.placed_from_outside() and (placement.num_ranks(config) > 1 or config.launch.isolate)
     exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
     if exit_code:
         sys.exit(exit_code)
@@ -82,17 +71,17 @@ def train(config: Config, run_dir: Path) -> int:
     from r1zero.watching.tracking import SilentTracker, Tracker
     from rewards.code_tests import JudgeUnavailableError
 
-    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    rank, checkpoint = placement.rank(), last_checkpoint(run_dir / "checkpoints")
     last_step = step_of(checkpoint) if checkpoint else -1
     try:
-        check_checkpoint(checkpoint, num_ranks(config))
+        check_checkpoint(checkpoint, placement.num_ranks(config))
         args, task, model, tokenizer = prepare(config, run_dir)
     except ValueError as error:
-        if rank() == 0:
+        if rank == 0:
             release_run_dir(run_dir)
-        sys.exit(f"error: {error}" if rank() == 0 else f"error: rank {rank()}: {error}")
+        sys.exit(f"error: {error}" if rank == 0 else f"error: rank {rank}: {error}")
     tracker: Tracker = SilentTracker()
-    if rank() == 0:
+    if rank == 0:
         forget_after(run_dir, last_step)
         resumed = (run_dir / "metrics.jsonl").exists()
         num_steps = args.max_steps if args.max_steps > 0 else None
@@ -108,8 +97,8 @@ def train(config: Config, run_dir: Path) -> int:
         sys.exit(f"error: {error.filename or run_dir}: {error.strerror}. {how_to_go_on(run_dir)}")
     finally:
         tracker.finish()
-    leave_process_group()
-    if rank() == 0:
+    placement.leave_process_group()
+    if rank == 0:
         write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
     trainer.stop_signal.release()
@@ -131,10 +120,10 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     check_packages(config)
     preflight(config)  # before DeepSpeed's config is known: under ZeRO-3 every model that is built is sharded
     if config.deepspeed:
-        join_process_group_of_one()
+        placement.join_process_group_of_one()
     args = grpo_config(config, run_dir)
     if config.deepspeed:
-        connect_deepspeed()
+        placement.connect_deepspeed()
     tokenizer = load_tokenizer(config.model)
     task = build_task(config, tokenizer)
     check_enough_prompts(len(task.train), args)
@@ -176,10 +165,11 @@ def fit(trainer: "R1ZeroTrainer", checkpoint: Path | None) -> int:
 def train_as_rank(run_dir: Path) -> int:
     """Train as one rank that ``launch`` has started; its exit code. No config is composed; rank 0 alone logs."""
     die_with_launcher()
+    rank = placement.rank()
     logging.basicConfig(
-        level=logging.INFO if rank() == 0 else logging.ERROR,
+        level=logging.INFO if rank == 0 else logging.ERROR,
         stream=sys.stdout,
-        format=f"[%(asctime)s][%(name)s][%(levelname)s]{f'[rank {rank()}]' if rank() else ''} - %(message)s",
+        format=f"[%(asctime)s][%(name)s][%(levelname)s]{f'[rank {rank}]' if rank else ''} - %(message)s",
     )
     return train(load_config(run_dir), run_dir)
 
@@ -189,9 +179,9 @@ def main() -> None:
     sys.argv = [argument for argument in sys.argv if not argument.startswith("--local_rank")]  # of `deepspeed`
     if sys.argv[1:2] == [RANK_FLAG]:
         sys.exit(train_as_rank(Path(sys.argv[2])))
-    forget_accelerate(os.environ)
-    if placed_from_outside() and rank() > 0:
-        run_dir = announced_run_dir()
+    placement.forget_accelerate(os.environ)
+    if placement.placed_from_outside() and placement.rank() > 0:
+        run_dir = placement.announced_run_dir()
         sys.exit(train(load_config(run_dir), run_dir))
     sys.argv = with_sweep_dir(sys.argv)
     run_with_hydra(run)
