@@ -1,14 +1,64 @@
-"""What the commands have in common"""
+"""What the commands have in common: errors of one line, Hydra's command line, and libraries that keep quiet"""
 
 import os
+import sys
+import traceback
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
-import torch
-import transformers
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from r1zero.config.compose import explain, register_schema
+
+
+@contextmanager
+def hydra_errors_in_one_line() -> Iterator[None]:
+    """While it lasts, what Hydra refuses ends the command in one line, with exit code 1."""
+    try:
+        yield
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(f"error: {explain(error)}")
+
+
+@contextmanager
+def errors_in_one_line() -> Iterator[None]:
+    """While it lasts, so does every ValueError: for input that a user gave, not for work that may have bugs."""
+    try:
+        with hydra_errors_in_one_line():
+            yield
+    except ValueError as error:
+        sys.exit(f"error: {error}")
+
+
+def run_with_hydra(run: Callable[[DictConfig], Any]) -> None:
+    """Compose ``conf/`` with the command line and call ``run`` on it; also answers ``--help`` and ``--cfg job``."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
+    register_schema()
+    try:
+        with hydra_errors_in_one_line():
+            hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()
+    except OSError as error:
+        if any(frame.f_code is run.__code__ for frame, _ in traceback.walk_tb(error.__traceback__)):
+            raise
+        sys.exit(
+            f"error: hydra.run.dir: cannot make {error.filename} ({error.strerror}). Set a writable hydra.run.dir."
+        )
 
 
 def quiet() -> None:
-    """Keep the terminal for the progress bar: notices that a user of this command can do nothing about are left out."""
+    """Keep the terminal for the progress bar: notices that a user of this command can do nothing about are left out.
+
+    It loads torch and transformers, which takes seconds: call it when arguments and config have been checked, before
+    what imports trl.
+    """
+    import torch
+    import transformers
+
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|torch.distributed")
     transformers.utils.logging.disable_progress_bar()

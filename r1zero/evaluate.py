@@ -10,19 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from r1zero.command_line import quiet
-from r1zero.config.compose import explain
-from r1zero.evaluating.compare import compare
+from r1zero.command_line import errors_in_one_line, quiet
 from r1zero.evaluating.layout import RESULT, TABLE
-from r1zero.evaluating.on_disk import evaluate_in
 from r1zero.evaluating.plan import plan
 from r1zero.reporting.text import aligned, percent
-from r1zero.rollout.engine import load_engine
 from r1zero.runs.files import read_json, write_text
-from r1zero.tasks.build import build_task
 from rewards.code_tests import JudgeUnavailableError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -40,6 +32,11 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
         ValueError: An argument cannot work, or a model or data set cannot be had.
     """
     todo = plan(arguments)
+    quiet()  # loads libraries, as the next lines do: after the arguments were checked
+    from r1zero.evaluating.on_disk import evaluate_in
+    from r1zero.rollout.engine import load_engine
+    from r1zero.tasks.build import build_task
+
     engine = load_engine(todo.configs[0])
     tasks = [build_task(config, engine.tokenizer) for config in todo.configs]
     return [evaluate_in(todo.output, config, task, engine) for config, task in zip(todo.configs, tasks, strict=True)]
@@ -80,17 +77,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     if {"-h", "--help"} & set(arguments):
         print(USAGE)
         return
-    quiet()
     try:
-        pair = next((argument for argument in arguments if argument.startswith("compare=")), None)
-        if pair is not None:
-            print(compare(*folders_to_compare(pair, arguments)))
-            return
-        folders = evaluate(arguments)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {explain(error)}")
+        with errors_in_one_line():
+            pair = next((argument for argument in arguments if argument.startswith("compare=")), None)
+            if pair is not None:
+                print(compared(pair, arguments))
+                return
+            folders = evaluate(arguments)
     except JudgeUnavailableError as error:
         sys.exit(f"error: {error}\nWhat is done is kept: give the same command again when the sandbox works.")
     except KeyboardInterrupt:
@@ -103,12 +96,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"result     {folder / RESULT}")
 
 
-def folders_to_compare(pair: str, arguments: Sequence[str]) -> tuple[Path, Path]:
-    """The two folders of ``compare=A,B``."""
+def compared(pair: str, arguments: Sequence[str]) -> str:
+    """The comparison that ``compare=A,B`` asks for."""
     both = [Path(part) for part in pair.partition("=")[2].split(",") if part]
     if len(both) != 2 or len(arguments) != 1:
         raise ValueError("compare: give two results and nothing else, compare=DIR,DIR.")
-    return both[0], both[1]
+    from r1zero.evaluating.compare import compare
+
+    return compare(*both)
 
 
 if __name__ == "__main__":

@@ -6,26 +6,23 @@ sharded parts (weights, gradients, optimizer) are exact to padding; tests compar
 are counted for a decoder of attention and gated MLPs. The CUDA context, NCCL and fragmentation are a flat ``OVERHEAD``.
 """
 
-import logging
-
-import hydra
 from omegaconf import DictConfig
 
-from r1zero.config.compose import register_schema, resolve
-from r1zero.training.memory import check_memory
+from r1zero.command_line import errors_in_one_line, run_with_hydra
+from r1zero.config.checks import check_ranks
+from r1zero.config.compose import resolve
+from r1zero.launching.placement import num_gpus, num_ranks
 
-log = logging.getLogger(__name__)
 
-
-@hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")
-def main(composed: DictConfig) -> None:
+def run(composed: DictConfig) -> None:
     """Print the table; exit code 1 where the run cannot fit."""
-    try:
-        print(check_memory(resolve(composed)))
-    except ValueError as error:
-        raise SystemExit(f"error: {error}") from None
+    with errors_in_one_line():
+        config = resolve(composed)
+        check_ranks(config, num_ranks(config), num_gpus())
+        from r1zero.training.preflight import check_memory  # loads libraries: after the config was checked
+
+        print(check_memory(config))
 
 
 if __name__ == "__main__":
-    register_schema()
-    main()
+    run_with_hydra(run)

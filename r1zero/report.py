@@ -10,8 +10,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from r1zero.reporting.comparison import comparison_table, write_comparison
-from r1zero.reporting.report import before_after_table, write_report
 from r1zero.runs.reading import load_run
 from r1zero.sweeping.layout import SWEEP
 
@@ -31,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     first = arguments.runs[0]
     if len(arguments.runs) == 1 and (first / SWEEP).is_file():
-        from r1zero.sweeping.report import write_sweep_report  # which takes its tables from here
+        from r1zero.sweeping.report import write_sweep_report
 
         sys.stdout.write("{}\n{}\n".format(*write_sweep_report(first)))
         return
@@ -39,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         runs = [load_run(path) for path in arguments.runs]
     except ValueError as error:
         parser.error(str(error))
+    from r1zero.reporting.comparison import comparison_table, write_comparison  # they draw, and load what draws
+    from r1zero.reporting.report import before_after_table, write_report
+
     for path in arguments.runs:
         page = write_report(path)
         if len(runs) == 1:

@@ -13,28 +13,30 @@ from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-
-import transformers
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from r1zero.config.schema import ModelConfig, RolloutConfig
-from r1zero.models.load import load_model, load_tokenizer
-from r1zero.rollout.engine import Engine
-from r1zero.rollout.sampling import Sampling
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.runs.checkpoints import newest_checkpoint
 from r1zero.runs.directory import load_config
 from r1zero.runs.reading import Run, load_run
-from r1zero.tasks.prompts import has_unknown, render
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from r1zero.rollout.engine import Engine
 
 GAP = "  |  "
 
 
-def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def full_prompt(run: Run, question: str, tokenizer: "PreTrainedTokenizerBase") -> str:
     """``question`` in the run's template, as its training prompts are.
 
     Raises:
         ValueError: It holds something the tokenizer has no token for, or the run's config cannot be read.
     """
+    from r1zero.tasks.prompts import has_unknown, render
+
     prompt = render(question.strip(), load_config(run.directory).task, tokenizer)
     if has_unknown(prompt, tokenizer):
         raise ValueError(
@@ -44,8 +46,10 @@ def full_prompt(run: Run, question: str, tokenizer: PreTrainedTokenizerBase) -> 
     return prompt
 
 
-def plain_engine(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Engine:
+def plain_engine(model: "PreTrainedModel", tokenizer: "PreTrainedTokenizerBase") -> "Engine":
     """An engine that samples from ``model`` as it was loaded: no stop strings, no autocast."""
+    from r1zero.rollout.engine import Engine
+
     return Engine(model.eval(), tokenizer, RolloutConfig("native", max_rows=1), [], lambda: nullcontext(model))
 
 
@@ -100,10 +104,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-tokens", type=int, help="default: the run's")
     parser.add_argument("--seed", type=int, default=0, help="another seed, another completion (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    transformers.utils.logging.disable_progress_bar()
     try:
         run = load_run(arguments.run)
         checkpoint = arguments.checkpoint or newest_checkpoint(arguments.run)
+    except ValueError as error:
+        parser.error(str(error))
+    # They take seconds to load: by now the arguments were checked.
+    import transformers
+
+    from r1zero.models.load import load_model, load_tokenizer
+    from r1zero.rollout.sampling import Sampling
+
+    transformers.utils.logging.disable_progress_bar()
+    try:
         base = ModelConfig(**run.config["model"])
         trained = replace(base, path=str(checkpoint), gguf_package=None)
         tokenizer = load_tokenizer(trained)
@@ -113,8 +126,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         parser.error(str(error))
     trainer = run.config["trainer"]
     sampling = Sampling(
-        max_tokens=arguments.max_tokens or trainer.get("max_completion_length", 256),
-        temperature=arguments.temperature or trainer.get("temperature", 1.0),
+        max_tokens=arguments.max_tokens or trainer_value(trainer, "max_completion_length"),
+        temperature=arguments.temperature or trainer_value(trainer, "temperature"),
         greedy=arguments.greedy,
     )
     sys.stdout.write(f"{prompt}\n")

@@ -1,75 +1,59 @@
 """Train a base model to reason: ``python -m r1zero.train [+experiment=NAME] [key=value ...]``.
 
-``run`` is the map of the project: from the composed config to the report in seven calls.
+The map of the project, from config to report: ``run`` opens a run directory and starts the ranks, ``train`` is what
+each of them does, ``fit`` is training itself. What takes seconds to load is imported where it is needed, so that a
+wrong config is answered at once.
 """
 
 import errno
-import importlib.util
 import logging
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
 
-from r1zero.command_line import quiet
-from r1zero.config.compose import explain, register_schema, resolve
+from r1zero.command_line import errors_in_one_line, quiet, run_with_hydra
+from r1zero.config.checks import check_ranks
+from r1zero.config.compose import resolve
 from r1zero.config.schema import Config
-from r1zero.evaluating.accuracy import HeldOutAccuracy
-from r1zero.launching.launch import launch
-from r1zero.launching.placement import (
-    announce_run_dir,
-    announced_run_dir,
-    connect_deepspeed,
-    forget_accelerate,
-    join_process_group_of_one,
-    leave_process_group,
-    num_ranks,
-    placed_from_outside,
-    rank,
-)
+from r1zero.launching import placement
+from r1zero.launching.launch import RANK_FLAG, die_with_launcher, launch
 from r1zero.launching.stopping import StopRequestedError
-from r1zero.models.cpu import speed_up_cpu
-from r1zero.models.load import load_model, load_tokenizer
-from r1zero.models.lora import export_merged, lora_config
-from r1zero.reporting.report import show
-from r1zero.runs.checkpoints import check_checkpoint, last_checkpoint, step_of
+from r1zero.runs.checkpoints import check_checkpoint, how_to_go_on, last_checkpoint, step_of
 from r1zero.runs.directory import add_facts, forget_after, is_finished, load_config, release_run_dir, write_status
 from r1zero.runs.layout import ADAPTER, CHECKPOINTS, FINAL, METRICS
 from r1zero.runs.resume import open_run
-from r1zero.sweeping.jobs import run_job, with_sweep_dir
-from r1zero.tasks.build import build_task
-from r1zero.training.durable import CheckpointError
-from r1zero.training.guard import DivergedError
-from r1zero.training.memory import preflight
-from r1zero.training.settings import check_enough_prompts, grpo_config
-from r1zero.training.trainer import R1ZeroTrainer
-from r1zero.watching.tracking import SilentTracker, Tracker
-from rewards.code_tests import JudgeUnavailableError
+from r1zero.sweeping.callback import with_sweep_dir
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from trl import GRPOConfig
+
+    from r1zero.tasks.task import Task
+    from r1zero.training.trainer import R1ZeroTrainer
 
 log = logging.getLogger(__name__)
 
 
 def run(composed: DictConfig) -> float | None:
-    """One run: compose, open its directory, and train on every rank. A job of a sweep returns its accuracy."""
+    """One run: check the config, open its directory, and train on every rank. A job of a sweep returns its accuracy."""
     hydra_config = HydraConfig.get()
     if hydra_config.mode is RunMode.MULTIRUN:
+        from r1zero.sweeping.jobs import run_job
+
         return run_job(composed)
-    try:
+    with errors_in_one_line():
         config = resolve(composed)
+        check_ranks(config, placement.num_ranks(config), placement.num_gpus())
         config, run_dir = open_run(config, Path(hydra_config.runtime.output_dir), list(hydra_config.overrides.task))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
-    if placed_from_outside():
-        announce_run_dir(run_dir)
-    starts_ranks = not placed_from_outside() and (num_ranks(config) > 1 or config.launch.isolate)
+    if placement.placed_from_outside():
+        placement.announce_run_dir(run_dir)
+    starts_ranks = not placement.placed_from_outside() and (placement.num_ranks(config) > 1 or config.launch.isolate)
     exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
     if exit_code:
         sys.exit(exit_code)
@@ -81,32 +65,29 @@ def train(config: Config, run_dir: Path) -> int:
     if is_finished(run_dir):
         log.info("%s has finished: nothing to resume.", run_dir)
         return 0
-    checkpoint = last_checkpoint(run_dir / CHECKPOINTS)
+    quiet()
+    from r1zero.evaluating.accuracy import HeldOutAccuracy
+    from r1zero.reporting.report import show
+    from r1zero.training.durable import CheckpointError
+    from r1zero.training.guard import DivergedError
+    from r1zero.training.trainer import R1ZeroTrainer
+    from r1zero.watching.tracking import SilentTracker, Tracker
+    from rewards.code_tests import JudgeUnavailableError
+
+    rank, checkpoint = placement.rank(), last_checkpoint(run_dir / CHECKPOINTS)
     last_step = step_of(checkpoint) if checkpoint else -1
     try:
-        check_checkpoint(checkpoint, config)
-        check_extras(config)
-        preflight(config)  # before DeepSpeed's config is known: under ZeRO-3 every model that is built is sharded
-        if config.deepspeed:
-            join_process_group_of_one()
-        args = grpo_config(config, run_dir)
-        if config.deepspeed:
-            connect_deepspeed()
-        tokenizer = load_tokenizer(config.model)
-        task = build_task(config, tokenizer)
-        check_enough_prompts(len(task.train), args)
-        model = load_model(config.model)
-        cpu_kernels = speed_up_cpu(model, config.model)
+        check_checkpoint(checkpoint, placement.num_ranks(config))
+        args, task, model, tokenizer = prepare(config, run_dir)
     except ValueError as error:
-        if rank() == 0:
+        if rank == 0:
             release_run_dir(run_dir)
-        sys.exit(f"error: {error}" if rank() == 0 else f"error: rank {rank()}: {error}")
-    num_steps = args.max_steps if args.max_steps > 0 else None
+        sys.exit(f"error: {error}" if rank == 0 else f"error: rank {rank}: {error}")
     tracker: Tracker = SilentTracker()
-    if rank() == 0:
+    if rank == 0:
         forget_after(run_dir, last_step)
-        add_facts(run_dir, {"cpu_kernels": cpu_kernels})
         resumed = (run_dir / METRICS).exists()
+        num_steps = args.max_steps if args.max_steps > 0 else None
         tracker = Tracker(config, run_dir, num_steps, last_step if resumed else None)
     held_out = HeldOutAccuracy(task, config.eval, config.seed)
     trainer = R1ZeroTrainer(config, args, task, held_out, model, tokenizer, run_dir, tracker)
@@ -120,16 +101,49 @@ def train(config: Config, run_dir: Path) -> int:
         sys.exit(f"error: {error.filename or run_dir}: {error.strerror}. {how_to_go_on(run_dir)}")
     finally:
         tracker.finish()
-    leave_process_group()
-    if rank() == 0:
+    placement.leave_process_group()
+    if rank == 0:
         write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
     trainer.stop_signal.release()
     return 128 + stopped_by if stopped_by else 0
 
 
-def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
+def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTrainedModel", "PreTrainedTokenizerBase"]:
+    """What a trainer is made of: TRL's arguments, the task, the model and its tokenizer.
+
+    Raises:
+        ValueError: The run cannot work, or a model, data set or package cannot be had; says what to set.
+    """
+    from r1zero.models.cpu import speed_up_cpu
+    from r1zero.models.load import load_model, load_tokenizer
+    from r1zero.tasks.build import build_task
+    from r1zero.training.preflight import preflight
+    from r1zero.training.settings import check_enough_prompts, check_packages, grpo_config
+
+    check_packages(config)
+    preflight(config)  # before DeepSpeed's config is known: under ZeRO-3 every model that is built is sharded
+    if config.deepspeed:
+        placement.join_process_group_of_one()
+    args = grpo_config(config, run_dir)
+    if config.deepspeed:
+        placement.connect_deepspeed()
+    tokenizer = load_tokenizer(config.model)
+    task = build_task(config, tokenizer)
+    check_enough_prompts(len(task.train), args)
+    model = load_model(config.model)
+    cpu_kernels = speed_up_cpu(model, config.model)
+    if placement.rank() == 0:
+        add_facts(run_dir, {"cpu_kernels": cpu_kernels})
+    return args, task, model, tokenizer
+
+
+def fit(trainer: "R1ZeroTrainer", checkpoint: Path | None) -> int:
     """Train, evaluate at the end, save to ``checkpoints/final``; the signal that ended it early, or 0."""
+    from r1zero.models.lora import export_merged
+    from r1zero.training.durable import CheckpointError
+    from r1zero.training.guard import DivergedError
+
     trainer.stop_signal.catch()
     stopped_by = 0
     try:
@@ -155,48 +169,29 @@ def fit(trainer: R1ZeroTrainer, checkpoint: Path | None) -> int:
     return stopped_by
 
 
-def check_extras(config: Config) -> None:
-    """Optional packages that the run needs are installed.
-
-    Raises:
-        ValueError: One is not.
-    """
-    if config.rollout.backend == "vllm" and importlib.util.find_spec("vllm") is None:
-        raise ValueError("rollout = vllm: the package vllm is not installed. pip install '.[vllm]', or rollout=native.")
-    lora_config(config)
-
-
-def how_to_go_on(run_dir: Path) -> str:
-    """A sentence that names the last good checkpoint and the command that takes it up."""
-    checkpoint = last_checkpoint(run_dir / CHECKPOINTS)
-    if checkpoint is None:
-        return f"There is no checkpoint yet: resume={run_dir} begins again."
-    return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
+def train_as_rank(run_dir: Path) -> int:
+    """Train as one rank that ``launch`` has started; its exit code. No config is composed; rank 0 alone logs."""
+    die_with_launcher()
+    rank = placement.rank()
+    logging.basicConfig(
+        level=logging.INFO if rank == 0 else logging.ERROR,
+        stream=sys.stdout,
+        format=f"[%(asctime)s][%(name)s][%(levelname)s]{f'[rank {rank}]' if rank else ''} - %(message)s",
+    )
+    return train(load_config(run_dir), run_dir)
 
 
 def main() -> None:
-    """The command line. Errors in the config end in one message, not in a trace."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
-    quiet()
+    """The command line, and what ``launch`` calls. Errors in the config end in one message, not in a trace."""
     sys.argv = [argument for argument in sys.argv if not argument.startswith("--local_rank")]  # of `deepspeed`
-    forget_accelerate(os.environ)
-    if placed_from_outside() and rank() > 0:
-        run_dir = announced_run_dir()
+    if sys.argv[1:2] == [RANK_FLAG]:
+        sys.exit(train_as_rank(Path(sys.argv[2])))
+    placement.forget_accelerate(os.environ)
+    if placement.placed_from_outside() and placement.rank() > 0:
+        run_dir = placement.announced_run_dir()
         sys.exit(train(load_config(run_dir), run_dir))
     sys.argv = with_sweep_dir(sys.argv)
-    register_schema()
-    try:
-        hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"error: {explain(error)}")
-    except OSError as error:
-        if any(
-            frame.name == "run" and frame.filename == __file__ for frame in traceback.extract_tb(error.__traceback__)
-        ):
-            raise
-        sys.exit(
-            f"error: hydra.run.dir: cannot make {error.filename} ({error.strerror}). Set a writable hydra.run.dir."
-        )
+    run_with_hydra(run)
 
 
 if __name__ == "__main__":

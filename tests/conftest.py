@@ -10,10 +10,11 @@ from hydra import compose, initialize_config_module
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from trl import GRPOConfig
 
+from r1zero.config.checks import check_ranks
 from r1zero.config.compose import register_schema, resolve
 from r1zero.config.schema import Config
 from r1zero.evaluating.accuracy import HeldOutAccuracy
-from r1zero.launching.placement import connect_deepspeed
+from r1zero.launching.placement import connect_deepspeed, num_gpus, num_ranks
 from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.tasks.task import Judge, Task
 from r1zero.training.settings import grpo_config
@@ -34,10 +35,12 @@ def one_thread() -> Iterator[None]:
 
 
 def compose_config(*overrides: str) -> Config:
-    """The resolved config of a command line."""
+    """The config of a command line, checked as ``r1zero.train`` does."""
     register_schema()
     with initialize_config_module(version_base="1.3", config_module="conf"):
-        return resolve(compose("train", overrides=list(overrides)))
+        config = resolve(compose("train", overrides=list(overrides)))
+    check_ranks(config, num_ranks(config), num_gpus())
+    return config
 
 
 @pytest.fixture(scope="session")

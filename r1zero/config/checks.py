@@ -1,15 +1,14 @@
-"""Every check that one value of a config makes on another; each raises a ValueError that says what to set."""
+"""The checks of every part of a config but ``trainer:``; each raises a ValueError that says what to set."""
 
 import dataclasses
 import importlib.util
 import math
 
-import torch
-
-from r1zero.config.schema import AlarmConfig, Config, EvalConfig, RewardConfig, TrackerConfig
+from r1zero.config.schema import AlarmConfig, Config, EvalConfig, LaunchConfig, RewardConfig, TrackerConfig
 from r1zero.config.tasks import TaskConfig
 from r1zero.config.templates import TEMPLATES
-from r1zero.config.trainer_keys import check_vllm
+from r1zero.config.trainer_checks import check_batch, check_vllm, check_vllm_ranks
+from r1zero.config.trainer_keys import trainer_value
 from rewards.recipes import LANGUAGES
 
 ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
@@ -85,7 +84,7 @@ def check_rollout(config: Config) -> None:
     check_vllm(config)
     if rollout.max_rows < 1:
         raise ValueError(f"rollout.max_rows = {rollout.max_rows}: must be at least 1.")
-    kwargs = trainer.get("generation_kwargs") or {}
+    kwargs = trainer_value(trainer, "generation_kwargs") or {}
     if others := sorted(set(kwargs) - {"stop_strings"}):
         raise ValueError(f"trainer.generation_kwargs.{others[0]}: rollouts know stop_strings alone; leave it out.")
     stop_strings = kwargs.get("stop_strings", [])
@@ -97,7 +96,7 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native knows them."
         )
-    if stop_strings and trainer.get("mask_truncated_completions"):
+    if stop_strings and trainer_value(trainer, "mask_truncated_completions"):
         raise ValueError(
             "trainer.mask_truncated_completions = True with stop_strings: TRL takes every completion without an "
             "end-of-sequence token for truncated and would mask those that a stop string ended. Set one of the two."
@@ -113,29 +112,38 @@ def check_peft(config: Config) -> None:
         raise ValueError(f"peft.rank = {peft.rank}, peft.alpha = {peft.alpha}: must be at least 1.")
     if not 0 <= peft.dropout < 1:
         raise ValueError(f"peft.dropout = {peft.dropout}: must be in [0, 1).")
-    if peft.method == "lora" and config.trainer.get("sync_ref_model"):
+    if peft.method == "lora" and trainer_value(config.trainer, "sync_ref_model"):
         raise ValueError(
             "trainer.sync_ref_model = True with peft = lora: the reference is the model without its adapter, which "
             "cannot move. Set trainer.sync_ref_model=false, or peft=none."
         )
-    if config.deepspeed and config.trainer.get("fp16"):
+    if config.deepspeed and trainer_value(config.trainer, "fp16"):
         raise ValueError(
             "trainer.fp16 = True with deepspeed: conf/deepspeed has no loss scaling. Set trainer.bf16=true."
         )
 
 
-def check_launch(config: Config) -> None:
-    """At least one process, and not more than there are GPUs to give one each."""
-    count, gpus = config.launch.num_processes, torch.cuda.device_count()
-    if count is None:
-        return
-    if count < 1:
-        raise ValueError(f"launch.num_processes = {count}: must be at least 1, or null for every visible GPU.")
-    if gpus and count > gpus and not config.trainer.get("use_cpu"):
+def check_launch(launch: LaunchConfig) -> None:
+    """At least one process."""
+    if launch.num_processes is not None and launch.num_processes < 1:
         raise ValueError(
-            f"launch.num_processes = {count}: {gpus} GPU(s) are visible and each rank needs one. Set it to {gpus} or "
-            "fewer, or leave it out."
+            f"launch.num_processes = {launch.num_processes}: must be at least 1, or null for every visible GPU."
         )
+
+
+def check_ranks(config: Config, num_ranks: int, num_gpus: int) -> None:
+    """The run can be spread over ``num_ranks`` on a machine with ``num_gpus``: a GPU for each, and whole groups.
+
+    Apart from the other checks, since only ``r1zero.launching`` knows these numbers, and counting may take seconds.
+    """
+    count = config.launch.num_processes
+    if count is not None and 0 < num_gpus < count and not trainer_value(config.trainer, "use_cpu"):
+        raise ValueError(
+            f"launch.num_processes = {count}: {num_gpus} GPU(s) are visible and each rank needs one. Set it to "
+            f"{num_gpus} or fewer, or leave it out."
+        )
+    check_batch(config.trainer, num_ranks)
+    check_vllm_ranks(config, num_ranks)
 
 
 def check_checkpoints(config: Config) -> None:

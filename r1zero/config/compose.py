@@ -1,7 +1,7 @@
 """From what Hydra composed to a typed config that can work.
 
 Everything here runs when the config is composed: a run that cannot work ends in its first second, not its first hour.
-An unknown key is refused with the nearest real one.
+An unknown key is refused with the nearest real one. What depends on the machine is left to ``checks.check_ranks``.
 """
 
 import dataclasses
@@ -27,8 +27,8 @@ from r1zero.config.checks import (
 )
 from r1zero.config.schema import PARTS, Config, ModelConfig, PeftConfig, RewardConfig, RolloutConfig, TrackerConfig
 from r1zero.config.tasks import KINDS, TaskConfig, class_of
-from r1zero.config.trainer_keys import check_batch, check_trainer_keys, check_trainer_values
-from r1zero.launching.placement import num_ranks
+from r1zero.config.trainer_checks import check_group, check_trainer_values
+from r1zero.config.trainer_keys import check_trainer_keys
 
 
 def register_schema() -> None:
@@ -67,10 +67,10 @@ def resolve(composed: DictConfig) -> Config:
     check_trains(config.task)
     check_eval(config.eval)
     check_reward(config.reward)
-    check_launch(config)
+    check_launch(config.launch)
     check_checkpoints(config)
     check_peft(config)
-    check_batch(config.trainer, num_ranks(config))
+    check_group(config.trainer)
     check_rollout(config)
     check_alarms(config.alarms)
     check_tracker(config.tracker)

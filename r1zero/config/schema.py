@@ -184,7 +184,7 @@ class TrackerConfig:
 
 @dataclass
 class AlarmConfig:
-    """When ``r1zero.measuring.alarms`` speaks. Values without a source are ours; the default run stays below all of them.
+    """When ``r1zero.measuring.alarms`` speaks. Values without a source are ours; the default run stays below them.
 
     Attributes:
         num_steps: How many training steps in a row a condition must hold.

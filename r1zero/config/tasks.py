@@ -12,7 +12,6 @@ from typing import Any, ClassVar
 from omegaconf import MISSING
 
 from r1zero.config.templates import TEMPLATES
-from rewards.math_answer import Policy
 
 
 @dataclass
@@ -126,6 +125,8 @@ class MathConfig(TaskConfig):
 
     def check(self) -> None:
         """The judge's policy can work, and looks where the template tells the model to write."""
+        from rewards.math_answer import Policy  # loads the judge's mathematics, which other tasks do not need
+
         try:
             Policy(answer_in=tuple(self.answer_in), relative_tolerance=self.relative_tolerance)
         except ValueError as error:

@@ -16,6 +16,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, sample_key, summarise, table, wanted_k
 from r1zero.evaluating.layout import COMPLETIONS, LOCK, PROBLEMS, RESULT, SETTINGS
 from r1zero.models.load import NANO_PATH
@@ -166,4 +167,6 @@ def relevant(config: Config) -> dict[str, Any]:
         del whole["eval"][key]
     parts = ("seed", "task", "model", "rollout", "eval")
     sampling = ("temperature", "top_k", "top_p", "min_p", "max_completion_length", "generation_kwargs", "bf16", "fp16")
-    return {part: whole[part] for part in parts} | {"trainer": {key: config.trainer.get(key) for key in sampling}}
+    return {part: whole[part] for part in parts} | {
+        "trainer": {key: trainer_value(config.trainer, key) for key in sampling}
+    }

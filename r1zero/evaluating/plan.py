@@ -18,7 +18,8 @@ from r1zero.config.checks import check_eval, check_rollout, check_task
 from r1zero.config.compose import register_schema, typed
 from r1zero.config.schema import Config
 from r1zero.config.tasks import TaskConfig
-from r1zero.config.trainer_keys import check_trainer_keys, check_trainer_values
+from r1zero.config.trainer_checks import check_trainer_values
+from r1zero.config.trainer_keys import check_trainer_keys
 from r1zero.runs.checkpoints import checkpoint_path
 from r1zero.runs.directory import load_config
 from r1zero.runs.layout import EVALUATIONS, FINAL

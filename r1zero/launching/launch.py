@@ -1,6 +1,6 @@
 """One command, all devices: starts the ranks of a run on this machine and watches them.
 
-Each rank is ``python -m r1zero.rank RUN_DIR`` in a session of its own: it reads the resolved config from the run
+Each rank is ``python -m r1zero.train --rank RUN_DIR`` in a session of its own: it reads the config from the run
 directory and knows nothing of Hydra. Unlike torch elastic it never restarts a rank (a run resumes from its checkpoint
 instead), and it does not wait for ranks that hang because another has died.
 """
@@ -28,6 +28,7 @@ ORDERLY = (0, INTERRUPTED, TERMINATED)  # codes of a rank that has saved all the
 # A rank whose peer has died cannot finish: it gets this long to say so itself, then it is killed.
 GRACE_AFTER_DEATH_S = 10.0
 POLL_S = 0.1
+RANK_FLAG = "--rank"  # of r1zero.train: be one rank of the run whose directory follows
 
 
 def launch(config: Config, run_dir: Path, log_file: Path | None = None, variables: dict[str, str] | None = None) -> int:
@@ -59,7 +60,7 @@ def start_ranks(
     for index in range(count):
         placed = rank_environment(index, count, port) if count > 1 else {}
         environment = {"OMP_NUM_THREADS": threads} | dict(os.environ) | placed if count > 1 else dict(os.environ)
-        command = [sys.executable, "-m", "r1zero.rank", str(run_dir)]
+        command = [sys.executable, "-m", "r1zero.train", RANK_FLAG, str(run_dir)]
         ranks.append(
             subprocess.Popen(
                 command,

@@ -1,7 +1,8 @@
 """Where this process stands among the ranks of a run, and what rank 0 tells the others before training starts.
 
 Reads the variables that torchrun, ``deepspeed``, ``accelerate launch`` and SLURM leave in the environment. It starts no
-process (``r1zero.launching.launch`` does) and makes no process group (accelerate does).
+process (``r1zero.launching.launch`` does) and makes no process group (accelerate does). torch is imported by the
+functions that need it: the rest answers before a user could tell that it loads.
 """
 
 import os
@@ -12,15 +13,18 @@ from collections.abc import MutableMapping
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import cast
-
-import torch
-from torch.distributed import PrefixStore, Store, rendezvous
+from typing import TYPE_CHECKING
 
 from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import trainer_value
+
+if TYPE_CHECKING:
+    from torch.distributed import PrefixStore
 
 # How long ranks wait for each other at the start: data and models may have to be downloaded first.
 RENDEZVOUS_TIMEOUT = timedelta(minutes=30)
+# What the drivers of NVIDIA (also Jetson's, and Windows' for WSL) and AMD put into /dev.
+GPU_FILES = ("nvidia*", "nvhost*", "nvgpu*", "dxg", "kfd")
 
 
 def placed_from_outside() -> bool:
@@ -76,7 +80,16 @@ def num_ranks(config: Config) -> int:
         return num_ranks_outside()
     if config.launch.num_processes is not None:
         return config.launch.num_processes
-    return 1 if config.trainer.get("use_cpu") else max(1, torch.cuda.device_count())
+    return 1 if trainer_value(config.trainer, "use_cpu") else max(1, num_gpus())
+
+
+def num_gpus() -> int:
+    """GPUs that torch can use here; does not import it where no driver has left a device file."""
+    if not any(path for pattern in GPU_FILES for path in Path("/dev").glob(pattern)):
+        return 0
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def free_port() -> int:
@@ -107,6 +120,7 @@ def join_process_group_of_one() -> None:
 def connect_deepspeed() -> None:
     """Let DeepSpeed use the process group that accelerate has made; loading a model under ZeRO-3 needs it already."""
     import deepspeed
+    import torch
 
     # Else ranks on CPUs compile a faster all-reduce at first use, which asks for ninja and a compiler, and whose lock,
     # left by a killed run, stops every later one without a word.
@@ -115,10 +129,12 @@ def connect_deepspeed() -> None:
 
 
 @cache  # where no launcher serves the store, rank 0 does, for as long as it holds this
-def shared_store() -> Store:
+def shared_store() -> "PrefixStore":
     """The store at ``MASTER_ADDR:MASTER_PORT``; the process group made later uses the same one."""
+    from torch.distributed import PrefixStore, rendezvous
+
     store = next(iter(rendezvous("env://", timeout=RENDEZVOUS_TIMEOUT)))[0]
-    return PrefixStore("r1zero", cast(Store, store))
+    return PrefixStore("r1zero", store)
 
 
 def announce_run_dir(run_dir: Path) -> None:
@@ -129,15 +145,19 @@ def announce_run_dir(run_dir: Path) -> None:
 
 def announced_run_dir() -> Path:
     """On the other ranks: the run directory, as soon as rank 0 has claimed it."""
+    from torch.distributed import DistError
+
     try:
         return Path(shared_store().get("run_dir").decode())
-    except (torch.distributed.DistError, RuntimeError) as error:
+    except (DistError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         sys.exit(f"error: rank {rank()}: rank 0 ended before it had a run directory ({reason}).")
 
 
 def leave_process_group() -> None:
     """Wait for the other ranks and end the group: a process that exits with it open may abort in gloo's threads."""
-    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
-        torch.distributed.barrier()
-        torch.distributed.destroy_process_group()
+    from torch import distributed
+
+    if distributed.is_initialized() and distributed.get_world_size() > 1:
+        distributed.barrier()
+        distributed.destroy_process_group()

@@ -12,6 +12,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r1zero.config.schema import Config, RolloutConfig
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.tokens import encode
@@ -151,7 +152,7 @@ def load_engine(config: Config) -> Engine:
     speed_up_cpu(model, config.model)
     if torch.cuda.is_available():
         model.to(torch.device("cuda"))
-    bf16 = config.trainer.get("bf16", not config.trainer.get("fp16"))  # TRL's default is true
+    bf16 = trainer_value(config.trainer, "bf16")
 
     @contextmanager
     def opened() -> Iterator[PreTrainedModel]:
@@ -163,4 +164,4 @@ def load_engine(config: Config) -> Engine:
 
 def stop_strings(config: Config) -> list[str]:
     """The strings that end a completion in a run with this ``config``."""
-    return list((config.trainer.get("generation_kwargs") or {}).get("stop_strings", []))
+    return list((trainer_value(config.trainer, "generation_kwargs") or {}).get("stop_strings", []))

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from transformers import LogitsProcessor, MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from r1zero.config.trainer_keys import trainer_value
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -97,9 +99,9 @@ SampleTexts = Callable[[Sequence[str], Sequence[str], Sampling], list[tuple[Comp
 def training_sampling(trainer: dict[str, Any]) -> Sampling:
     """How a run with these ``trainer`` keys samples; the defaults are those of TRL's ``GRPOConfig``."""
     return Sampling(
-        max_tokens=trainer.get("max_completion_length", 512),
-        temperature=trainer.get("temperature", 1.0),
-        top_k=trainer.get("top_k", 0),
-        top_p=trainer.get("top_p", 1.0),
-        min_p=trainer.get("min_p"),
+        max_tokens=trainer_value(trainer, "max_completion_length"),
+        temperature=trainer_value(trainer, "temperature"),
+        top_k=trainer_value(trainer, "top_k"),
+        top_p=trainer_value(trainer, "top_p"),
+        min_p=trainer_value(trainer, "min_p"),
     )

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1zero.config.schema import Config
-from r1zero.launching.placement import num_ranks
 from r1zero.runs.layout import CHECKPOINTS, FINAL
 
 log = logging.getLogger(__name__)
@@ -94,18 +92,26 @@ def last_checkpoint(folder: Path) -> Path | None:
     return found[-1][0] if found else None
 
 
-def check_checkpoint(checkpoint: Path | None, config: Config) -> None:
-    """The ranks of this run can take ``checkpoint`` up.
+def how_to_go_on(run_dir: Path) -> str:
+    """A sentence that names the last good checkpoint and the command that takes it up."""
+    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    if checkpoint is None:
+        return f"There is no checkpoint yet: resume={run_dir} begins again."
+    return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
+
+
+def check_checkpoint(checkpoint: Path | None, num_ranks: int) -> None:
+    """A run of ``num_ranks`` can take ``checkpoint`` up.
 
     Raises:
         ValueError: Another number of ranks wrote it; optimizer shards and random states belong to a rank.
     """
     if checkpoint is None:
         return
-    facts, ranks = read_facts(checkpoint), num_ranks(config)
-    if facts["num_ranks"] != ranks:
+    facts = read_facts(checkpoint)
+    if facts["num_ranks"] != num_ranks:
         raise ValueError(
-            f"{checkpoint} was written by {facts['num_ranks']} rank(s), and this run has {ranks}. Set "
+            f"{checkpoint} was written by {facts['num_ranks']} rank(s), and this run has {num_ranks}. Set "
             f"launch.num_processes={facts['num_ranks']}, or train on from its weights (model.path={checkpoint})."
         )
 

@@ -80,7 +80,7 @@ def load_config(path: Path) -> Config:
 
 def environment() -> dict[str, str | bool | int | None]:
     """What ran where: commit, versions, device, command."""
-    import torch  # here, so that reading a run takes no torch
+    import torch  # takes seconds, and a run directory that is refused does not need it
 
     status = git("status", "--porcelain")
     return {

@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.runs.layout import METRICS
 from r1zero.runs.metrics import number, read_metrics
 
@@ -19,7 +20,7 @@ def progress(config: Config, job_dir: Path) -> Iterator[None]:
     """While it lasts, show the job's step and held-out accuracy. What the job itself prints is in its log."""
     ended = threading.Event()
     key = f"eval/{config.task.name}/accuracy"
-    max_steps = config.trainer.get("max_steps", -1)
+    max_steps = trainer_value(config.trainer, "max_steps")
     bar = tqdm(total=max_steps if max_steps > 0 else None, desc=f"job {job_dir.name}: {config.run_name}", unit="step")
 
     def show() -> None:

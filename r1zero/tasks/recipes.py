@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.tasks.task import Judge, Task
 from rewards import Outcome, Verdict
 from rewards.recipes import (
@@ -21,7 +22,7 @@ RECIPES = ("language", "cosine_length", "repetition", "soft_overlong", "tag_coun
 def with_recipes(task: Task, config: Config) -> Task:
     """The task with the recipe judges that ``config.reward.weights`` names."""
     reward, solved = config.reward, task.judges[task.accuracy_judge]
-    max_tokens = config.trainer.get("max_completion_length") or 512  # TRL's default
+    max_tokens = trainer_value(config.trainer, "max_completion_length")
 
     def cosine_length(text: str, row: Mapping[str, Any]) -> Verdict:
         verdict = solved(text, row)

@@ -1,5 +1,6 @@
 """What TRL's trainer is told: its ``GRPOConfig`` from the run's config"""
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import cast
@@ -8,6 +9,7 @@ import torch
 from trl import GRPOConfig
 
 from r1zero.config.schema import Config
+from r1zero.models.lora import lora_config
 from r1zero.runs.layout import CHECKPOINTS
 
 
@@ -49,3 +51,14 @@ def check_enough_prompts(num_prompts: int, args: GRPOConfig) -> None:
             "trainer.per_device_train_batch_size x gradient_accumulation_steps / num_generations). Set "
             f"task.num_train={wanted} or more, or a smaller batch."
         )
+
+
+def check_packages(config: Config) -> None:
+    """Optional packages that the run needs are installed.
+
+    Raises:
+        ValueError: One is not.
+    """
+    if config.rollout.backend == "vllm" and importlib.util.find_spec("vllm") is None:
+        raise ValueError("rollout = vllm: the package vllm is not installed. pip install '.[vllm]', or rollout=native.")
+    lora_config(config)

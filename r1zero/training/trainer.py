@@ -105,8 +105,6 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         self.observer = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
         self.step_started = self.run_started = time.perf_counter()
 
-    # ---- Sampling ----
-
     @contextmanager
     def opened_policy(self) -> Iterator[PreTrainedModel]:
         """The current policy, ready to sample from."""
@@ -133,8 +131,6 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         part = self._step % self.args.gradient_accumulation_steps
         place = f"train/{self.args.seed}/{self.state.global_step}/{part}"
         return self.collector.rollout(prompts, place, self.accelerator.process_index * len(prompts))
-
-    # ---- A step, in the order in which TRL calls ----
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """TRL's batch; every completion with its verdicts is written to disk."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.measuring.alarm_evidence import judge_lines
 from r1zero.measuring.alarms import ALARMS, evidence, raised, training_rows
 from r1zero.measuring.step_metrics import step_metrics
@@ -59,7 +60,9 @@ class RunObserver:
             self.rows = self.earlier_rows(step)
         completions = pd.concat(self.frames, ignore_index=True) if self.frames else None
         if completions is not None:  # a step that reuses completions has none
-            metrics = metrics | step_metrics(completions, self.judge, self.config.trainer["num_generations"])
+            metrics = metrics | step_metrics(
+                completions, self.judge, trainer_value(self.config.trainer, "num_generations")
+            )
             self.tracker.log_completions(step, completions)
         metrics = metrics | self.cost(metrics.get("time/step_s", 0.0))
         self.rows += training_rows([{"step": step, **metrics}])

@@ -141,7 +141,7 @@ def test_a_dead_rank_takes_the_others_down(tmp_path: Path) -> None:
     process = start(tmp_path / "run", "launch.num_processes=2", "trainer.max_steps=1000")
     wait_for_file(process, tmp_path / "run", "completions/train_00003*")
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    ranks = [int(pid) for pid in children if b"r1zero.rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    ranks = [int(pid) for pid in children if b"--rank" in Path(f"/proc/{pid}/cmdline").read_bytes()]
     assert len(ranks) == 2
     os.kill(ranks[1], signal.SIGKILL)
     died = time.monotonic()

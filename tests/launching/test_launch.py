@@ -9,8 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from r1zero.launching import launch as launching
+from r1zero.launching import placement
 from r1zero.launching.launch import kill_group, signals_passed_on, wait_for
 from r1zero.launching.placement import adopt_slurm, first_host, forget_accelerate, free_port, rank_environment
 
@@ -80,7 +82,7 @@ def test_signals_reach_every_rank() -> None:
 def test_ranks_learn_the_run_directory_where_no_launcher_serves_the_store(tmp_path: Path) -> None:
     """Under SLURM and `deepspeed`, rank 0 serves it; it may have gone on when a slow rank asks."""
     said = tmp_path / "said"
-    head = "import sys, time; from pathlib import Path; from r1zero.launching.placement import *; from r1zero.launching import placement; "
+    head = "import sys, time; from pathlib import Path; from r1zero.launching.placement import *; "
     codes = [
         f"{head}announce_run_dir(Path('/run')); Path({str(said)!r}).touch(); sys.stdin.read()",
         f"{head}store = shared_store()\nwhile not Path({str(said)!r}).exists(): time.sleep(0.1)\n"
@@ -115,6 +117,15 @@ def test_the_config_alone_decides_under_accelerate_launch() -> None:
     assert environment == {"RANK": "0"}
 
 
+def test_gpus_are_counted_by_torch_alone_where_a_driver_has_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert placement.num_gpus() == torch.cuda.device_count()
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    monkeypatch.setattr(placement, "GPU_FILES", ("no such file",))
+    assert placement.num_gpus() == 0
+    monkeypatch.setattr(placement, "GPU_FILES", ("no such file", "null"))
+    assert placement.num_gpus() == 3
+
+
 def wait_until_dead(pid: int) -> None:
     """Returns when process ``pid`` is gone, or is dead and waits for init to reap it."""
     stat = Path(f"/proc/{pid}/stat")
@@ -138,7 +149,7 @@ def test_what_a_rank_started_goes_with_it() -> None:
 
 def test_ranks_die_with_a_launcher_that_was_killed() -> None:
     """A launcher killed with SIGKILL cannot clean up: its ranks notice that the pipe is closed."""
-    rank = "from r1zero.rank import die_with_launcher as d; d(); print('up', flush=True); import signal; signal.pause()"
+    rank = f"from r1zero.launching.launch import die_with_launcher as d; d(); {FOREVER}"
     code = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', sys.argv[1]], stdin=subprocess.PIPE,"
         " stdout=subprocess.PIPE, start_new_session=True); p.stdout.readline();"

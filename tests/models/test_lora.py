@@ -12,7 +12,8 @@ from transformers import AutoModelForCausalLM, Trainer
 
 from r1zero.models.lora import export_merged
 from r1zero.runs.checkpoints import last_checkpoint
-from r1zero.training.memory import estimate, model_shape
+from r1zero.training.memory import estimate
+from r1zero.training.model_shape import model_shape
 
 peft = pytest.importorskip("peft", reason="optional: pip install '.[lora]'")
 pytestmark = pytest.mark.usefixtures("one_thread")

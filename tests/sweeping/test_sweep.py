@@ -6,7 +6,6 @@ These tests put a stand-in for the training behind the real command.
 import fcntl
 import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -21,7 +20,8 @@ from r1zero.config.compose import register_schema
 from r1zero.runs.directory import write_status
 from r1zero.sweeping import jobs as sweep
 from r1zero.sweeping import report as sweep_report
-from r1zero.sweeping.jobs import reason, swept_choices, with_sweep_dir
+from r1zero.sweeping.callback import swept_choices, with_sweep_dir
+from r1zero.sweeping.jobs import reason
 from r1zero.sweeping.results import load_sweep, sentences, settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -72,8 +72,6 @@ def stand(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> Stand:
         monkeypatch.setattr(sweep_report, figure, lambda found, settings: None)  # test_the_page_has_its_figures draws
     monkeypatch.setattr(sweep, "launch", stand)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
-    for name in ("TRL_EXPERIMENTAL_SILENCE", "DS_ACCELERATOR"):
-        monkeypatch.setenv(name, os.environ.get(name, "cpu" if name.startswith("DS") else "1"))
     return stand
 
 
@@ -232,7 +230,8 @@ def test_a_result_of_other_settings_is_not_taken_for_this_job(
     job = tmp_path / "s" / "1" / "job.json"
     job.write_text(job.read_text().replace('"seed": "1"', '"seed": "7"'))
     found: list[float] = []
-    monkeypatch.setattr(train, "run_job", lambda composed: found.append(sweep.run_job(composed)) or found[-1])
+    run_job = sweep.run_job
+    monkeypatch.setattr(sweep, "run_job", lambda composed: found.append(run_job(composed)) or found[-1])
     run_sweep(monkeypatch, tmp_path / "s", "seed=0,1")
     assert found == [0.4, float("-inf")]
     assert len(stand.calls) == 2

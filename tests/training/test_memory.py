@@ -10,7 +10,9 @@ import torch
 from conftest import compose_config
 from test_grid import run_ranks
 
-from r1zero.training.memory import capacity, check_memory, estimate, model_shape, peak, remedies, rollout
+from r1zero.training.memory import capacity, estimate, peak, rollout
+from r1zero.training.model_shape import model_shape
+from r1zero.training.preflight import check_memory, remedies
 
 ROOT = Path(__file__).parents[2]
 STAGES = ["none", "zero1", "zero2", "zero3"]
@@ -97,3 +99,16 @@ def test_the_command_needs_neither_gpu_nor_weights(tmp_path: Path) -> None:
     )
     assert result.returncode == 0, result.stderr[-2000:]
     assert "3.09 B parameters, 2 rank(s), ZeRO stage 2" in result.stdout
+
+
+@pytest.mark.usefixtures("no_gpu")
+def test_keys_left_out_are_counted_with_trls_defaults() -> None:
+    """TRL computes in bfloat16, recomputes activations and samples 512 tokens unless told otherwise."""
+    left_out = compose_config("~trainer.bf16", "~trainer.activation_checkpointing", "~trainer.max_completion_length")
+    keys = ("trainer.bf16=true", "trainer.activation_checkpointing=true", "trainer.max_completion_length=512")
+    set_so = compose_config(*keys)
+    shape = model_shape(set_so)
+    assert estimate(left_out, shape, 1) == estimate(set_so, shape, 1)
+    assert rollout(left_out, shape, 1) == rollout(set_so, shape, 1)
+    # Weights and gradients of 4 bytes, a bfloat16 copy for the forward.
+    assert estimate(left_out, shape, 1)["bf16 copies"] == 2 * shape.parameters

@@ -1,0 +1,123 @@
+"""Which values of ``trainer:`` can work, alone and together; which keys there are is ``trainer_keys``'s business"""
+
+import importlib.util
+import math
+from typing import Any
+
+from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import check_trainer_types, trainer_value
+
+LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16
+# Schedules that follow the loss of TRL's evaluation, which there is none of here.
+LOSS_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
+
+
+def check_trainer_values(trainer: dict[str, Any]) -> None:
+    """Numbers are numbers, and within what sampling and batching can use; choices exist."""
+    check_trainer_types(trainer)
+    for key in ("num_generations", "per_device_train_batch_size", "gradient_accumulation_steps"):
+        check_at_least_one(trainer, key)
+    if trainer_value(trainer, "steps_per_generation") is not None:
+        check_at_least_one(trainer, "steps_per_generation")
+    check_at_least_one(trainer, "max_completion_length")
+    if trainer_value(trainer, "temperature") <= 0:
+        raise ValueError(
+            f"trainer.temperature = {trainer['temperature']}: must be above 0; eval.greedy decodes greedily."
+        )
+    if trainer_value(trainer, "loss_type") not in LOSS_TYPES:
+        raise ValueError(f"trainer.loss_type = {trainer['loss_type']}: must be one of {', '.join(LOSS_TYPES)}.")
+    if trainer_value(trainer, "lr_scheduler_type") in LOSS_SCHEDULES:
+        raise ValueError(
+            f"trainer.lr_scheduler_type = {trainer['lr_scheduler_type']}: follows an evaluation loss, and evaluation "
+            "here measures accuracy. Set linear, cosine or constant."
+        )
+    if trainer_value(trainer, "save_strategy") == "best":
+        raise ValueError("trainer.save_strategy = best: set steps, and checkpoints.keep_best, which saves every best.")
+    if trainer_value(trainer, "use_liger_kernel") and importlib.util.find_spec("liger_kernel") is None:
+        raise ValueError("trainer.use_liger_kernel = True: its package is not installed. pip install liger-kernel.")
+
+
+def check_at_least_one(trainer: dict[str, Any], key: str) -> None:
+    """The number at ``key`` is 1 or more."""
+    value = trainer_value(trainer, key)
+    if value is None or value < 1:
+        raise ValueError(f"trainer.{key} = {value}: must be at least 1.")
+
+
+def check_vllm(config: Config) -> None:
+    """``vllm_*`` keys where they are used, with values that vLLM can start with."""
+    trainer = config.trainer
+    given = {key: value for key, value in trainer.items() if key.startswith("vllm_")}
+    if config.rollout.backend != "vllm":
+        if given:
+            key, value = next(iter(given.items()))
+            raise ValueError(f"trainer.{key} = {value} with rollout = {config.rollout.backend}: set rollout=vllm.")
+        return
+    mode = trainer_value(trainer, "vllm_mode")
+    if mode not in ("colocate", "server"):
+        raise ValueError(f"trainer.vllm_mode = {mode}: must be colocate or server.")
+    share = trainer_value(trainer, "vllm_gpu_memory_utilization")
+    if not 0 < share <= 1:
+        raise ValueError(f"trainer.vllm_gpu_memory_utilization = {share}: must be in (0, 1].")
+    check_at_least_one(trainer, "vllm_tensor_parallel_size")
+    if trainer_value(trainer, "use_cpu"):
+        raise ValueError("trainer.use_cpu = True with rollout = vllm: vLLM needs a GPU. Set rollout=native.")
+
+
+def check_vllm_ranks(config: Config, num_ranks: int) -> None:
+    """vLLM's shards of the model are spread over the ranks without one left."""
+    parallel = trainer_value(config.trainer, "vllm_tensor_parallel_size")
+    colocated = config.rollout.backend == "vllm" and trainer_value(config.trainer, "vllm_mode") == "colocate"
+    if colocated and num_ranks % parallel:
+        raise ValueError(
+            f"trainer.vllm_tensor_parallel_size = {parallel}: must divide the {num_ranks} rank(s) of the run."
+        )
+
+
+def check_group(trainer: dict[str, Any]) -> None:
+    """A group has something to compare, and a loss that is a mean over a step's tokens sees all of them at once.
+
+    TRL divides each rollout by its own tokens (grpo_trainer.py: ``num_items_in_batch``), so a step of several rollouts
+    would be a mean of means, in which the tokens of a short rollout weigh more.
+    """
+    per_rollout = trainer_value(trainer, "steps_per_generation")
+    steps, loss = trainer_value(trainer, "gradient_accumulation_steps"), trainer_value(trainer, "loss_type")
+    if per_rollout and per_rollout < steps and loss in ("dapo", "cispo", "vespo"):
+        raise ValueError(
+            f"trainer.steps_per_generation = {per_rollout} with trainer.loss_type = {loss}: a step of "
+            f"{steps} micro-batches would hold several rollouts, and TRL divides each by its own number of tokens, not "
+            f"by the step's. Leave steps_per_generation out (= {steps}), or set trainer.loss_type=grpo or dr_grpo."
+        )
+    num_generations = trainer_value(trainer, "num_generations")
+    if num_generations < 2:
+        raise ValueError(
+            f"trainer.num_generations = {num_generations}: GRPO compares completions of one prompt, and a group of "
+            "one has no advantage. Set it to 2 or more (TinyZero-like runs use 8)."
+        )
+
+
+def check_batch(trainer: dict[str, Any], num_ranks: int) -> None:
+    """Whole groups fit in a generation batch.
+
+    Raises:
+        ValueError: Names the nearest values that work.
+    """
+    num_generations: int = trainer_value(trainer, "num_generations")
+    per_device: int = trainer_value(trainer, "per_device_train_batch_size")
+    steps_key = (
+        "steps_per_generation" if trainer_value(trainer, "steps_per_generation") else "gradient_accumulation_steps"
+    )
+    steps: int = trainer_value(trainer, steps_key)
+    batch = per_device * steps * num_ranks
+    if batch % num_generations:
+        divisors = [n for n in range(2, batch + 1) if batch % n == 0]
+        nearest = sorted(divisors, key=lambda n: abs(n - num_generations))[:2]
+        unit = num_generations // math.gcd(num_generations, steps * num_ranks)
+        below, above = per_device // unit * unit, (per_device // unit + 1) * unit
+        batches = " or ".join(str(n) for n in (below, above) if n > 0)
+        raise ValueError(
+            f"trainer.num_generations = {num_generations} does not divide the generation batch of {batch} completions "
+            f"({num_ranks} process(es) x trainer.per_device_train_batch_size = {per_device} x trainer.{steps_key} "
+            f"= {steps}), so a group would be cut. Nearest that work: trainer.per_device_train_batch_size={batches}, "
+            f"or trainer.num_generations={' or '.join(map(str, sorted(nearest)))}."
+        )
