@@ -6,8 +6,8 @@
 All loops run in one process, one after the other in every round, on the same prompts and with what
 ``r1zero/models/cpu.py`` sets up on a CPU; it stays for the models that follow. Random weights draw tokens almost
 evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths vary as in
-training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large matrix product
-allows in that time: the distance to the floor.
+training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large matrix
+product allows in that time: the distance to the floor.
 """
 
 import argparse
