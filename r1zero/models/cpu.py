@@ -59,8 +59,8 @@ def is_large(model: PreTrainedModel) -> bool:
 def fit_logit_tiles(vocab_size: int) -> bool:
     """Let TRL's tiles of logits be no wider than the vocabulary; whether that makes them narrower.
 
-    They are rows of a buffer for 32,768 logits. With 223 of them, each row lies on a page of its own, at a distance
-    that maps all rows to the same lines of the cache.
+    A tile has one row a token in a buffer 32,768 logits wide. With a vocabulary of 223 the rows that are used lie
+    128 KB apart, and at that distance all of them compete for the same lines of the processor's cache.
     """
     if WIDEST_TILE is None:
         return False
@@ -86,7 +86,7 @@ def served_at_half_speed() -> bool:
 
 
 def onednn_pays(left_MK: torch.Tensor, right_KN: torch.Tensor) -> bool:
-    """Whether oneDNN is the faster one for this product, by measurement on one such processor."""
+    """Whether oneDNN is faster than MKL for this product, as measured on one such processor."""
     both_float = left_MK.dtype is torch.float32 and right_KN.dtype is torch.float32
     return both_float and left_MK.numel() * right_KN.size(1) >= MIN_PRODUCT
 
@@ -109,7 +109,7 @@ def use_onednn_where_faster() -> torch.library.Library | None:
     """Let oneDNN, which torch carries as well, compute the float32 products that it is faster at.
 
     Returns:
-        What holds the kernels in place; None where there is nothing to gain.
+        The registration, which keeps the kernels in place; None where there is nothing to gain.
     """
     if not served_at_half_speed() or not hasattr(torch.library, "get_kernel"):
         return None

@@ -51,7 +51,10 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
 
 
 def find(config: ModelConfig) -> str:
-    """What to pass to ``from_pretrained``: a folder or a Hub name."""
+    """What to pass to ``from_pretrained``: a folder or a Hub name.
+
+    Where the Hub is out of reach and its cache does not hold the model, ``config.gguf_package`` may hold it.
+    """
     if config.path == "nano":
         return str(NANO_PATH)
     if Path(config.path).is_dir():
@@ -60,7 +63,7 @@ def find(config: ModelConfig) -> str:
     if config.gguf_package is None or not constants.HF_HUB_OFFLINE or is_cached(config.path):
         return config.path
     gguf = gguf_in_package(config.gguf_package)
-    if gguf is None or not gguf.name.startswith(Path(config.path).name):
+    if gguf is None or not gguf.name.startswith(Path(config.path).name):  # no package, or one with another model
         return config.path
     log.warning("Model %s: the Hub is out of reach, using %s from %s.", config.path, gguf.name, config.gguf_package)
     return str(converted(gguf))
@@ -85,8 +88,8 @@ def gguf_in_package(package: str) -> Path | None:
 def converted(gguf: Path) -> Path:
     """A folder with the same model as a plain checkpoint in float32, made once in the Hugging Face cache.
 
-    Checkpoints, and TRL's reference model, need a model that can be saved and loaded by path; one read from GGUF keeps
-    a note of its quantisation and cannot.
+    Checkpoints and TRL's reference model need a model that can be saved and loaded by path. One that was read from GGUF
+    cannot be saved, since its config says that it is quantised: so its weights go into a new one.
     """
     folder = Path(constants.HF_HOME) / "r1zero" / gguf.stem
     if folder.is_dir():

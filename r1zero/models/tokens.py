@@ -1,4 +1,4 @@
-"""From text to token ids, and ids to padded tensors"""
+"""From text to token ids, and from token ids to padded tensors."""
 
 import torch
 from transformers import PreTrainedTokenizerBase

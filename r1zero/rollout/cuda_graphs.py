@@ -32,19 +32,20 @@ def cuda_capture() -> Callable[[Step], Step]:
     return capture
 
 
-# What can capture a step, by type of device.
+# What makes captures, by type of device. A type whose capture has failed is taken out.
 CAPTURES: dict[str, Callable[[], Callable[[Step], Step]]] = {"cuda": cuda_capture}
 
 
 class Replayed:
-    """``step``, replayed from its second time with the same shape on; as it is where nothing can capture it.
+    """``step``, captured when it runs with a shape for the second time and replayed from then on.
 
-    Once a capture has failed, no other is tried in this process: torch does not return the memory of a failed one.
+    Where nothing can capture it, it runs as it is. Once a capture has failed, no other is tried in this process: torch
+    does not return the memory of a failed one.
 
     Args:
-        step: Reads and writes tensors that stay where they are, and makes neither the CPU wait nor a shape depend on
-            data. What it does besides, on the CPU, is not repeated.
-        shape: Whatever else a step depends on; steps of equal shape are the same kernels.
+        step: Reads and writes tensors that stay where they are. The CPU need not wait for a result in it, and no shape
+            in it depends on data. A replay repeats its kernels and none of its Python.
+        shape: What the kernels of the next step depend on, besides the data; equal for steps with the same kernels.
         device: Where the tensors are.
     """
 
@@ -61,7 +62,7 @@ class Replayed:
             try:
                 self.replays[shape] = self.capture(self.step)
             except RuntimeError as error:  # of CUDA: an operation that cannot be captured, or no memory for it
-                # What ends a capture raises an error of its own, behind which is the one that says why.
+                # Leaving a failed capture raises an error as well; the one before it, its context, says why.
                 log.info("Decoding goes on without further CUDA graphs: %r", error.__context__ or error)
                 self.capture = None
                 del CAPTURES[self.kind]

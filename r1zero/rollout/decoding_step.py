@@ -63,12 +63,12 @@ class OwnStep:
         self, ids_R: torch.Tensor, position_R: torch.Tensor, mask_RS: torch.Tensor | None, cache: RowCache
     ) -> torch.Tensor:
         """Logits (R, V)."""
-        # Under a mask, transformers runs query heads that share keys as one product, twice as fast on a CPU as torch's
-        # own grouping without.
+        # Given a mask, transformers computes the query heads that share keys in one product: on a CPU twice as fast as
+        # torch's own grouping, which it uses without a mask.
         if mask_RS is None and self.groups_queries:
             mask_RS = cache.attention_mask()
         if mask_RS is not None and self.model.config._attn_implementation == "sdpa":
-            mask_RS = mask_RS[:, None, None]  # as it is used, so that the model need not build it
+            mask_RS = mask_RS[:, None, None]  # in the form that attention takes, so that the model need not build it
         outputs = self.model(
             input_ids=ids_R[:, None],
             attention_mask=mask_RS,
@@ -86,7 +86,7 @@ class LlamaLayer:
     Attributes:
         norms: Before attention and before the MLP.
         head_norms: Of queries and of keys; None where there are none.
-        project_qkv, project_gate_up: What reads one input, in one product where that pays.
+        project_qkv, project_gate_up: The layers that read the same input, as one product where that pays.
         num_heads: Of queries and of keys.
     """
 
@@ -161,7 +161,7 @@ def joined(*projections: Any) -> Projection:
     plain = all(type(projection) is nn.Linear for projection in projections)
     weights = [projection.weight for projection in projections] if plain else []
     small = sum(weight.numel() * weight.element_size() for weight in weights) <= MAX_JOINED_BYTES
-    # Autocast casts parameters once for all tokens, but not what is made of them.
+    # Autocast keeps the cast of a parameter for the next tokens, but would cast the joined weight at every token.
     if not plain or not small or torch.is_autocast_enabled(weights[0].device.type):
         return lambda x: torch.cat([projection(x) for projection in projections], dim=-1)
     weight = torch.cat(weights)
@@ -171,14 +171,15 @@ def joined(*projections: Any) -> Projection:
 
 
 def rms_norm(x: torch.Tensor, norm: Any) -> torch.Tensor:
-    """What the module ``norm`` computes, which rounds in its own places where not all is float32."""
+    """What the module ``norm`` computes."""
+    # Where not all is float32 the module itself is called, since it rounds in places of its own.
     if x.dtype is not torch.float32 or norm.weight.dtype is not torch.float32:
         return torch.as_tensor(norm(x))
     return functional.rms_norm(x, norm.weight.shape, norm.weight, norm.variance_epsilon)
 
 
 def signed(sin_R1D: torch.Tensor) -> torch.Tensor:
-    """Sines such that `rotated` needs no negation."""
+    """The sines with the signs that ``rotated`` multiplies by, so that it need not negate half of its input."""
     first, second = sin_R1D.chunk(2, dim=-1)
     return torch.cat([-first, second], dim=-1)
 
@@ -193,7 +194,7 @@ def attend(
 ) -> torch.Tensor:
     """What torch's ``scaled_dot_product_attention`` computes; the G queries of a key-value head see the same keys.
 
-    On a CPU two products are faster where rows are many and short: 5% of a rollout of 256 rows, embedded model.
+    On a CPU two plain products are faster for many short rows: 5% of a rollout of 256 rows of the embedded model.
     """
     if k_RHSD.device.type != "cpu" or k_RHSD.dtype is not torch.float32:
         return functional.scaled_dot_product_attention(q_RHGD.to(k_RHSD.dtype), k_RHSD, v_RHSD, mask_R11S, scale=scale)

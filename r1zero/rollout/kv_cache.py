@@ -2,8 +2,9 @@
 
 All rows share one set of columns and end at the same one; each starts at its own. So a step appends one column for all,
 a finished row's place can be taken by another whose prompt is written right-aligned in front of the next column, and a
-row that nobody takes is dropped. Nothing is reallocated between steps. Where attention sees whole blocks of columns, a
-step finds the one to write in a tensor: so it can be captured as a CUDA graph, as long as they are the same blocks.
+place that no row takes is dropped. Nothing is reallocated between steps. Where attention sees whole blocks of columns,
+the number of the column to write is in a tensor, so that a step that was captured as a CUDA graph can be replayed for
+every column of the same blocks.
 
 Axes: R rows in flight, H key-value heads, S columns, D head size.
 """
@@ -24,7 +25,7 @@ class Columns:
     """Which columns are in use: [first, end) of ``capacity``.
 
     Attributes:
-        next_1: ``end`` where the model is (1,).
+        next_1: ``end`` as a tensor (1,) on the model's device.
         block: Attention sees whole blocks of so many columns; ``capacity`` is a multiple.
     """
 
@@ -50,10 +51,10 @@ class RowLayer(DynamicLayer):
         self.is_initialized = True
 
     def allocate(self, states: tuple[torch.Tensor, torch.Tensor]) -> None:
-        """Buffers for ``states``, whose memory is not touched yet: most rows never fill theirs.
+        """Make the buffers for ``states`` at the first call; their memory is not touched: most rows never fill theirs.
 
-        Where attention sees whole blocks, zeros: what a mask hides must still be finite. Under autocast in its type, to
-        which attention would cast all of them at every step.
+        Where attention sees whole blocks they are zeroed: also what a mask hides must be finite. Under autocast they
+        have its type, else attention would cast all of them at every step.
         """
         if not self.buffers:
             device = states[0].device.type
@@ -79,7 +80,7 @@ class RowLayer(DynamicLayer):
         return keys[:, :, self.columns.seen], values[:, :, self.columns.seen]
 
     def get_seq_length(self) -> int:
-        """Columns that attention sees, but for one."""
+        """Columns that attention sees, without the one that is about to be written: what transformers asks for."""
         return self.columns.seen.stop - self.columns.seen.start - 1
 
     def clear(self, first: int, end: int) -> None:
@@ -193,7 +194,9 @@ class RowCache(Cache):
 
 
 def moved_in_place(values_R: torch.Tensor, holes: torch.Tensor, movers: torch.Tensor, num_rows: int) -> torch.Tensor:
-    """The first ``num_rows`` values, after ``movers`` took the places ``holes``; captured steps know their address."""
+    """The first ``num_rows`` values, after ``movers`` took the places ``holes``; they stay at the address that captured
+    steps know.
+    """
     values_R[holes] = values_R[movers]
     return values_R[:num_rows]
 

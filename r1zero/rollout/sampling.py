@@ -1,4 +1,4 @@
-"""How a token is drawn, and what a rollout gives back"""
+"""How a token is drawn, from which random numbers, and what a rollout gives back. Runs no model."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -54,9 +54,9 @@ class Completion:
     Attributes:
         ids: Token ids, the end-of-sequence token included when it was reached.
         logprobs: Log-probability of each id at the sampling temperature, before top-k, top-p and min-p: what the
-            training forward computes. None from the library's loops.
+            training forward computes. None from loops that do not score.
         entropy: Of the distributions the ids were drawn from, before top-k, top-p and min-p; nats, summed over the ids.
-            NaN from the library's loops.
+            NaN from loops that do not score.
         truncated: Reached ``max_tokens`` without an end-of-sequence token or a stop string.
     """
 

@@ -106,5 +106,5 @@ class Slots:
         mask_RS = self.cache.attention_mask() if self.cache.padded() else None
         logits_RV = step(self.ids_R, self.position_R, mask_RS, self.cache)
         self.cache.columns.next_1 += 1
-        self.position_R += ~self.done_B[self.rows_R]  # of rows that draw in vain it stays within the model's range
+        self.position_R += ~self.done_B[self.rows_R]  # rows that are done must not leave the model's range of positions
         return logits_RV

@@ -20,7 +20,8 @@ class StopStrings:
 
     def __init__(self, strings: list[str], tokenizer: PreTrainedTokenizerBase) -> None:
         self.strings, self.tokenizer = strings, tokenizer
-        # As many tokens as the longest string has bytes reach back to its start; tokens without text do not count.
+        # A token with text holds a byte at least, so as many tokens as the longest string has bytes reach back to its
+        # start; 8 more for tokens without text.
         self.num_tokens = max(len(string.encode()) for string in strings) + 8
         # Only a token that holds some string's last character can complete it: the others need not be decoded.
         ends = {string[-1] for string in strings} | {INCOMPLETE}
