@@ -9,8 +9,8 @@ from typing import Any
 
 import deepspeed
 import torch
-from conftest import build_trainer, first_number_judge
 from grid import PROMPTS, fix_completions
+from toy import build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
 from r1zero.launching.placement import leave_process_group

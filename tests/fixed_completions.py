@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import build_tiny_model, build_trainer, toy_run
 from datasets import Dataset
+from toy import build_tiny_model, build_trainer, toy_run
 from transformers import PreTrainedModel
 from trl import GRPOTrainer
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from conftest import build_tiny_model, build_trainer, first_number_judge
 from fixed_completions import EOS, SGD
+from toy import build_tiny_model, build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
 from r1zero.launching.placement import leave_process_group

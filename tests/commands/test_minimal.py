@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import compose_config
 from fixed_completions import LENGTHS, SGD, fix_completions
 from torch.nn.utils import parameters_to_vector
+from toy import compose_config
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast, get_scheduler
 
 from r1zero import minimal

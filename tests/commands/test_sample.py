@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import compose_config
+from toy import compose_config
 
 from r1zero import sample
 from r1zero.config.schema import ModelConfig

@@ -4,8 +4,8 @@ import importlib.util
 from pathlib import Path
 
 import pytest
-from conftest import compose_config
 from hydra.errors import HydraException
+from toy import compose_config
 
 from r1zero.config.compose import explain
 from r1zero.config.tasks import CountdownConfig

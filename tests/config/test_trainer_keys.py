@@ -7,7 +7,7 @@ from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from conftest import compose_config
+from toy import compose_config
 from trl import GRPOConfig
 
 from r1zero.config.checks import check_ranks

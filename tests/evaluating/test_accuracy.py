@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from conftest import compose_config
+from toy import compose_config
 from trl import GRPOConfig
 
 from r1zero.config.schema import EvalConfig

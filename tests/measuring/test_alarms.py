@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import build_tiny_model, compose_config
 from fixed_completions import fix_completions
+from toy import build_tiny_model, compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.config.schema import AlarmConfig, Config

@@ -186,7 +186,7 @@ def test_what_cannot_be_set_up_is_not_claimed(tiny_model: LlamaForCausalLM, monk
 FENCE = """
 import ctypes, sys, torch
 from trl.trainer import utils as trl_utils
-from conftest import compose_config
+from toy import compose_config
 from r1zero.models import cpu
 from r1zero.rollout.engine import load_engine
 cpu.served_at_half_speed = lambda: True

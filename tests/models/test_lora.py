@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import build_tiny_model, compose_config
 from fixed_completions import LENGTHS, RIGHT, SGD, our_trainer, trl_trainer
+from toy import build_tiny_model, compose_config
 from transformers import AutoModelForCausalLM, Trainer
 
 from r1zero.models.lora import export_merged

@@ -12,8 +12,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import build_tiny_model, build_trainer, compose_config
 from safetensors import SafetensorError
+from toy import build_tiny_model, build_trainer, compose_config
 
 from r1zero.launching.stopping import StopRequestedError
 from r1zero.runs.checkpoints import (

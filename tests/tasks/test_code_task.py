@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from conftest import compose_config
+from toy import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.tasks.build import build_task

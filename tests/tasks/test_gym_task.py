@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from conftest import compose_config
+from toy import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.tasks.build import build_task

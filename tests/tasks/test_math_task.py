@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
-from conftest import compose_config
+from toy import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.config.tasks import MathConfig

@@ -1,7 +1,7 @@
 """Every template with every judge: a right completion earns full marks, whatever the template prefills."""
 
 import pytest
-from conftest import compose_config
+from toy import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.config.templates import TEMPLATES

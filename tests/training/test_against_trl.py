@@ -15,11 +15,11 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from conftest import first_number_judge
 from fixed_completions import LENGTHS, RIGHT, SGD, our_trainer, trl_trainer
+from toy import first_number_judge
 from transformers import LlamaForCausalLM
 
-from r1zero.config.trainer_keys import LOSS_TYPES
+from r1zero.config.trainer_checks import LOSS_TYPES
 from r1zero.tasks.judging import EarlyVerdicts
 from r1zero.training.reward_functions import RewardFunction
 from r1zero.training.trainer import R1ZeroTrainer

@@ -17,7 +17,7 @@ from typing import Any
 import grid
 import pytest
 import torch
-from conftest import build_tiny_model, compose_config
+from toy import build_tiny_model, compose_config
 
 from r1zero.launching.placement import free_port, rank_environment
 

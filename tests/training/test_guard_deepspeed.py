@@ -10,7 +10,7 @@ from typing import Any
 import grid
 import pytest
 import torch
-from conftest import build_tiny_model, build_trainer, first_number_judge
+from toy import build_tiny_model, build_trainer, first_number_judge
 from transformers import LlamaForCausalLM
 
 from r1zero.training.trainer import R1ZeroTrainer

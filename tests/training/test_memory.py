@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import compose_config
 from test_grid import run_ranks
+from toy import compose_config
 
 from r1zero.training.memory import capacity, estimate, peak, rollout
 from r1zero.training.model_shape import model_shape

@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 
 import pytest
-from conftest import compose_config
+from toy import compose_config
 
 from r1zero.config.schema import Config
 from r1zero.watching.observer import RunObserver

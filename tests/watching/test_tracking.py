@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import wandb
-from conftest import compose_config
+from toy import compose_config
 from wandb_file import read_run
 
 from r1zero import dashboard
