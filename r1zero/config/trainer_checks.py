@@ -33,6 +33,11 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
         )
     if trainer_value(trainer, "save_strategy") == "best":
         raise ValueError("trainer.save_strategy = best: set steps, and checkpoints.keep_best, which saves every best.")
+    if trainer_value(trainer, "sync_ref_model") and trainer_value(trainer, "beta") == 0:
+        raise ValueError(
+            "trainer.sync_ref_model = True with trainer.beta = 0: without a KL term there is no reference that could "
+            "move. Set trainer.beta above 0, or leave sync_ref_model out."
+        )
     if trainer_value(trainer, "use_liger_kernel") and importlib.util.find_spec("liger_kernel") is None:
         raise ValueError("trainer.use_liger_kernel = True: its package is not installed. pip install liger-kernel.")
 

@@ -90,6 +90,7 @@ def test_a_key_that_does_nothing_here_is_refused_in_one_line(key: str) -> None:
         ("trainer.include_num_input_tokens_seen=all", "num_tokens is always written"),
         ("trainer.save_strategy=best", "checkpoints.keep_best, which saves every best"),
         ("trainer.lr_scheduler_type=reduce_lr_on_plateau", "follows an evaluation loss"),
+        ("trainer.sync_ref_model=true", "there is no reference that could move"),
         ("trainer.steps_per_generation=0", "must be at least 1"),
         ("trainer.temperature=null", "trainer.temperature = null: must have a value; leave it out for TRL's 1.0"),
         ("trainer.num_generations=null", "must be at least 1"),
