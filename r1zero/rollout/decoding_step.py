@@ -24,7 +24,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from r1zero.rollout.kv_cache import RowCache, has_plain_cache
+from r1zero.rollout.kv_cache import CACHE_ARGUMENT, RowCache, has_plain_cache
 
 # Ids and positions (R,), which columns rows may see (R, S) or None for all, and the cache, to logits (R, V).
 DecodingStep = Callable[[torch.Tensor, torch.Tensor, torch.Tensor | None, RowCache], torch.Tensor]
@@ -73,7 +73,7 @@ class OwnStep:
             input_ids=ids_R[:, None],
             attention_mask=mask_RS,
             position_ids=position_R[:, None],
-            past_key_values=cache,
+            **{CACHE_ARGUMENT: cache},
             use_cache=True,
         )
         return outputs.logits[:, -1]

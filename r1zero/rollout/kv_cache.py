@@ -14,10 +14,15 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
+import transformers
 from transformers import Cache, DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
 from r1zero.models.tokens import left_pad
+
+# What a model's forward pass calls its cache. transformers 5.24 warns of the old name; 5.23 knows no other.
+NEW_NAME = tuple(map(int, transformers.__version__.split(".")[:2])) >= (5, 24)
+CACHE_ARGUMENT = "cache" if NEW_NAME else "past_key_values"
 
 
 @dataclass
@@ -217,7 +222,7 @@ def prefill(model: PreTrainedModel, prompts: list[list[int]], pad_id: int) -> Pr
         input_ids=ids_PS,
         attention_mask=mask_PS,
         position_ids=(mask_PS.cumsum(dim=1) - 1).clamp(min=0),
-        past_key_values=cache,
+        **{CACHE_ARGUMENT: cache},
         use_cache=True,
         logits_to_keep=1,
     )

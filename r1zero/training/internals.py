@@ -58,6 +58,7 @@ GRPO = "trl.trainer.grpo_trainer:GRPOTrainer"
 TRAINER = "transformers.trainer:Trainer"
 WEIGHTS = "tests/training/test_against_trl.py"
 RESUME = "tests/runs/test_resume.py"
+DECODING = "tests/rollout/test_decoding_step.py"
 
 INTERNALS = (
     # TRL: the steps of a GRPO update that R1ZeroTrainer builds on.
@@ -169,7 +170,62 @@ INTERNALS = (
         "tests/rollout/test_decode.py",
         "e4b400811fcb",
     ),
-    # What a rollout, a CPU and several ranks need.
+    Internal(
+        "transformers.cache_utils:Cache.__init__",
+        "takes layers that are made already",
+        "tests/rollout/test_decode.py",
+        "d6aa3349b3f1",
+    ),
+    # The layers that rollout/decoding_step.py writes out for one token.
+    Internal(
+        "transformers.models.llama.modeling_llama:LlamaDecoderLayer",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "7ecbd636f826",
+    ),
+    Internal(
+        "transformers.models.llama.modeling_llama:LlamaAttention",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "87ac6a454e19",
+    ),
+    Internal(
+        "transformers.models.llama.modeling_llama:LlamaMLP",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "c35b6e992834",
+    ),
+    Internal(
+        "transformers.models.llama.modeling_llama:LlamaRMSNorm",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "3f012147307d",
+    ),
+    Internal(
+        "transformers.models.mistral.modeling_mistral:MistralAttention",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "da11b3deab78",
+    ),
+    Internal(
+        "transformers.models.qwen2.modeling_qwen2:Qwen2Attention",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "71eaab7b2f1a",
+    ),
+    Internal(
+        "transformers.models.qwen3.modeling_qwen3:Qwen3Attention",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "193f79b66ef0",
+    ),
+    Internal(
+        "transformers.models.qwen3.modeling_qwen3:Qwen3RMSNorm",
+        "is the arithmetic that LlamaStep repeats",
+        DECODING,
+        "a6be7f34ad2c",
+    ),
+    # What a CPU and several ranks need.
     Internal(
         "torch.library:get_kernel", "gives a dispatcher's kernel to call", "tests/models/test_cpu.py", "87172bfebf04"
     ),

@@ -14,7 +14,7 @@ import torch
 from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import DynamicLayer
 
-from r1zero.rollout.kv_cache import has_plain_cache
+from r1zero.rollout.kv_cache import CACHE_ARGUMENT, has_plain_cache
 from r1zero.training.micro_batches import worth_sharing
 
 ATTENTION = ("sdpa", "eager")  # those that are tested with queries that continue a cache
@@ -70,7 +70,7 @@ def completion_logprobs(model: Any, ids_BS: torch.Tensor, mask_BS: torch.Tensor,
         model(
             input_ids=prompts_PS[:, :-1],
             attention_mask=mask_PS[:, :-1],
-            past_key_values=prefix,
+            **{CACHE_ARGUMENT: prefix},
             use_cache=True,
             logits_to_keep=1,
         )
@@ -80,7 +80,7 @@ def completion_logprobs(model: Any, ids_BS: torch.Tensor, mask_BS: torch.Tensor,
     return model(
         input_ids=ids_BS[:, prompt - 1 : -1],
         attention_mask=mask_BS[:, :-1],
-        past_key_values=cache,
+        **{CACHE_ARGUMENT: cache},
         shift_labels=ids_BS[:, prompt:].masked_fill(mask_BS[:, prompt:] == 0, -100),
         fused_lm_head=True,
     )
