@@ -15,8 +15,7 @@ from written_run import (
     write_run,
 )
 
-from r1zero import report
-from r1zero.reporting import curve
+from r1zero.reporting import curve, report
 from r1zero.reporting.series import series
 from r1zero.runs import reading
 from r1zero.runs.metrics import read_metrics

@@ -14,6 +14,7 @@ from written_run import HOSTILE, PNG_MAGIC, finished_rows, page_of, shown_proble
 
 from r1zero import report
 from r1zero.reporting import page
+from r1zero.reporting.report import before_after_table, write_report
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_examples_skip_problems_whose_prompt_changed(run_dir: Path) -> None:
 
 
 def test_table_is_aligned_and_has_the_numbers(run_dir: Path) -> None:
-    table = report.before_after_table(run_dir)
+    table = before_after_table(run_dir)
     assert table.splitlines() == [
         "held-out                    step 0         step 8        change",
         "accuracy, sampled            20.0%          70.0%  +50.0 points",
@@ -136,13 +137,13 @@ def test_trained_task_is_reported_when_several_are_evaluated(run_dir: Path) -> N
     rows = finished_rows()
     rows[0] = {"step": 0, "eval/another/accuracy": 0.99, **rows[0]}
     write_metrics(run_dir, rows)
-    assert "20.0%" in report.before_after_table(run_dir).splitlines()[1]
+    assert "20.0%" in before_after_table(run_dir).splitlines()[1]
 
 
 def test_plotting_leaves_matplotlib_settings_and_no_temporary_file(run_dir: Path) -> None:
     settings = dict(matplotlib.rcParams)
-    report.write_report(run_dir)
-    report.write_report(run_dir)  # a second one replaces the first
+    write_report(run_dir)
+    write_report(run_dir)  # a second one replaces the first
     assert dict(matplotlib.rcParams) == settings
     expected = {"metrics.jsonl", "config.yaml", "environment.json", "completions", "curve.png", "report.html"}
     assert {path.name for path in run_dir.iterdir()} == expected
@@ -159,7 +160,7 @@ def test_command_line_rebuilds_the_report(run_dir: Path, capsys: pytest.CaptureF
 def test_directory_without_metrics_says_what_was_looked_for(run_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = run_dir.parent
     with pytest.raises(ValueError, match=r"looked for .*metrics.jsonl, which does not exist"):
-        report.write_report(outputs / "absent")
+        write_report(outputs / "absent")
     with pytest.raises(SystemExit) as exit_info:
         report.main([str(outputs)])
     assert exit_info.value.code == 2

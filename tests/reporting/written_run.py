@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from r1zero import report
+from r1zero.reporting import report
 
 HOSTILE = "<script>alert(1)</script> <img src=//evil.example/x> <think> 1 + 1 (too low)\n2 + 2 (yes) </answer>"
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
