@@ -95,6 +95,16 @@ class Collector:
         return pd.concat([pd.DataFrame(table), pd.DataFrame(self.observations)], axis=1)
 
 
+def sample_on_all_ranks(
+    engine: Engine, rank: int, num_ranks: int, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling
+) -> list[tuple[Completion, str]]:
+    """Completions of ``prompts`` and their text; each rank decodes its share and all ranks get everything."""
+    mine = range(rank, len(prompts), num_ranks)
+    sampled = engine.sample_texts([prompts[i] for i in mine], [keys[i] for i in mine], sampling)
+    everyones = gather_object(list(zip(mine, sampled, strict=True)))
+    return [pair for _, pair in sorted(everyones, key=lambda item: item[0])]
+
+
 def observe(
     completions: Sequence[Completion], texts: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:

@@ -7,14 +7,14 @@ The algorithm (advantages, losses, KL, clipping) is TRL's. This is the one page 
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import torch
-from accelerate.utils import gather_object
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -24,12 +24,13 @@ from r1zero.config.schema import Config
 from r1zero.models.lora import lora_config
 from r1zero.models.reference import load_reference, save_reference
 from r1zero.rollout.engine import Engine, stop_strings
-from r1zero.rollout.sampling import Completion, SampleTexts, Sampling
+from r1zero.rollout.sampling import SampleTexts, Sampling
 from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
-from r1zero.training.collecting import Collector
+from r1zero.training.collecting import Collector, sample_on_all_ranks
 from r1zero.training.durable import DurableTrainer
+from r1zero.training.equal_groups import rows_of_equal_groups, silence_record, without_signal
 from r1zero.training.internals import check_hooks
 from r1zero.training.micro_batches import Savings, cheapened, count_dropped_rows, num_rows
 from r1zero.training.mismatch import LogprobDifference
@@ -116,16 +117,6 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             yield model
             model.train(was_training)
 
-    def sample_texts(
-        self, prompts: Sequence[str], keys: Sequence[str], sampling: Sampling
-    ) -> list[tuple[Completion, str]]:
-        """Completions and their text; each rank decodes its share and all ranks get everything."""
-        rank, world = self.accelerator.process_index, self.accelerator.num_processes
-        mine = range(rank, len(prompts), world)
-        sampled = self.engine.sample_texts([prompts[i] for i in mine], [keys[i] for i in mine], sampling)
-        everyones = gather_object(list(zip(mine, sampled, strict=True)))
-        return [pair for _, pair in sorted(everyones, key=lambda item: item[0])]
-
     def rollout(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """TRL's ``rollout_func``: this rank's completions of ``prompts``, and their verdicts."""
         part = self._step % self.args.gradient_accumulation_steps
@@ -136,6 +127,12 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         """TRL's batch; every completion with its verdicts is written to disk."""
         self.collector.expect(inputs)
         output = super()._generate_and_score_completions(inputs)
+        if self.multi_objective_aggregation == "sum_then_normalize":
+            equal_B = rows_of_equal_groups(self.rewards_BJ, self.reward_weights, cast(int, self.num_generations))
+            first = self.accelerator.process_index * len(inputs)
+            output["advantages"] = without_signal(equal_B[first : first + len(inputs)], output["advantages"])
+            silence_record(equal_B, cast(Any, self._logs["advantages"]))
+            self._metrics["train"]["frac_reward_zero_std"][-1] = float(equal_B.float().mean())
         if self.accelerator.is_main_process and self.model.training:
             table = {
                 **{name: list(self._logs[name]) for name in ("prompt", "completion")},
@@ -163,6 +160,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         rewards = super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
         paying = self.reward_weights.to(rewards.device) > 0
         rewards[rewards[:, paying].isnan().any(dim=1)] = torch.nan
+        self.rewards_BJ = rewards
         self.profile.judge_s += time.perf_counter() - started
         return rewards
 
@@ -256,7 +254,8 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         """Held-out accuracy, sampled and greedy, in place of TRL's loss on an evaluation set."""
         started = time.perf_counter()
         step = self.state.global_step
-        metrics, tables = self.held_out(self.sample_texts, self.collector.sampling)
+        place = self.accelerator.process_index, self.accelerator.num_processes
+        metrics, tables = self.held_out(partial(sample_on_all_ranks, self.engine, *place), self.collector.sampling)
         metrics = metrics | {"time/eval_s": time.perf_counter() - started}
         if self.accelerator.is_main_process:
             for name, completions in tables.items():
