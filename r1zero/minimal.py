@@ -1,7 +1,8 @@
 """GRPO on one screen: ``python -m r1zero.minimal [steps=170] [seed=0]`` does the default run in plain torch.
 
 Task, judge, sampling and all numbers are those of ``python -m r1zero.train``. With the same seed and number of steps,
-both draw the same prompts and the same completions, until differences in rounding have grown. What is left out here:
+both draw the same prompts and the same completions, until differences in rounding have grown (and up to step 256, where
+TRL shuffles anew). The decode loop is that of ``rollout/decode.py``. What is left out here:
 
     rollout                     judging while others still decode, stop strings, other loops
     training                    other losses, a KL term, several updates a batch; less work for the same gradient;
@@ -42,8 +43,8 @@ TASK = CountdownConfig(
 PROMPTS, GROUP, MICRO_BATCH = 32, 8, 32  # 32 prompts x 8 completions a step; gradients of 32 completions at a time
 SAMPLING = Sampling(max_tokens=224, temperature=1.0)
 PEAK_RATE, WARMUP_STEPS, MAX_GRAD_NORM = 3e-4, 5, 1.0
-BETAS, EPSILON, WEIGHT_DECAY = (0.9, 0.999), 1e-8, 0.0  # of AdamW, from transformers
-EVAL_EVERY = 10
+BETAS, ADAM_EPSILON, WEIGHT_DECAY = (0.9, 0.999), 1e-8, 0.0  # of AdamW, from transformers
+EVAL_EVERY = 34
 
 
 def grpo_step(
@@ -128,7 +129,7 @@ def train(steps: int, seed: int) -> Iterator[str]:
     speed_up_cpu(model, MODEL)
     task = build_countdown(TASK, RewardConfig(), tokenizer)
     order = torch.randperm(len(task.train), generator=torch.Generator().manual_seed(seed))
-    optimizer = torch.optim.AdamW(model.parameters(), betas=BETAS, eps=EPSILON, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=BETAS, eps=ADAM_EPSILON, weight_decay=WEIGHT_DECAY)
     yield "step  reward  length  seconds  held-out accuracy"
     yield f"{0:4}{accuracy(model, tokenizer, task, seed):44.3f}"
     for step in range(steps):
@@ -144,6 +145,9 @@ def train(steps: int, seed: int) -> Iterator[str]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command line."""
+    if {"-h", "--help"} & set(sys.argv[1:] if argv is None else argv):
+        print(__doc__)
+        return
     options = {"steps": 170, "seed": 0}
     for argument in sys.argv[1:] if argv is None else argv:
         name, _, value = argument.partition("=")

@@ -1,8 +1,8 @@
 """Train a base model to reason: ``python -m r1zero.train [+experiment=NAME] [key=value ...]``.
 
 The map of the project, from config to report: ``run`` opens a run directory and starts the ranks, ``train`` is what
-each of them does, ``fit`` is training itself. What takes seconds to load is imported where it is needed, so that a
-wrong config is answered at once.
+each of them does, ``prepare`` builds task and model, ``fit`` trains, ``show`` reports. What takes seconds to load is
+imported where it is needed, so that a wrong config is answered at once.
 """
 
 import errno
@@ -117,6 +117,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     """
     from r1zero.models.cpu import speed_up_cpu
     from r1zero.models.load import load_model, load_tokenizer
+    from r1zero.rollout.engine import check_loop, stop_strings_of
     from r1zero.tasks.build import build_task
     from r1zero.training.preflight import preflight
     from r1zero.training.settings import check_enough_prompts, check_packages, grpo_config
@@ -132,6 +133,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     task = build_task(config, tokenizer)
     check_enough_prompts(len(task.train), args)
     model = load_model(config.model)
+    check_loop(config.rollout.backend, stop_strings_of(config), model)
     cpu_kernels = speed_up_cpu(model, config.model)
     if placement.rank() == 0:
         add_facts(run_dir, {"cpu_kernels": cpu_kernels})

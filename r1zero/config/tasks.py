@@ -25,8 +25,8 @@ class TaskConfig:
         num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
         builder: Import path ``module:function`` of what makes a ``Task`` of (task config, RewardConfig, tokenizer).
         example: The answer that templates show as an example of where the answer goes.
-        as_trained: Keys in which the evaluation of a run follows its training, whatever task of the kind is asked for:
-            a policy is judged in the form that it learnt.
+        as_trained: Keys that ``evaluate run=...`` takes from training, even for another task of this kind: a policy is
+            judged in the form that it learnt.
     """
 
     builder: ClassVar[str] = ""

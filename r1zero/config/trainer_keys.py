@@ -227,7 +227,7 @@ REFUSED = {
 }
 
 DEFAULTS = {field.name: field.default for field in dataclasses.fields(TrainerKeys)}
-KINDS = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(TrainerKeys).items()}
+TYPES = {key: get_args(hint) or (hint,) for key, hint in get_type_hints(TrainerKeys).items()}
 
 
 def trainer_value(trainer: dict[str, Any], key: str) -> Any:
@@ -250,7 +250,9 @@ def check_trainer_keys(trainer: dict[str, Any]) -> None:
     """``trainer`` holds keys of GRPOConfig that are set here and do something here."""
     for key, value in trainer.items():
         if key in SET_ELSEWHERE:
-            raise ValueError(f"trainer.{key} = {value}: set {SET_ELSEWHERE[key]} instead.")
+            elsewhere, _, why = SET_ELSEWHERE[key].partition("nothing: ")
+            remedy = f"set {elsewhere} instead" if elsewhere else f"leave it out; {why}"
+            raise ValueError(f"trainer.{key} = {value}: {remedy}.")
         if key in REFUSED:
             raise ValueError(f"trainer.{key} = {value}: {REFUSED[key]}")
         if key not in DEFAULTS:
@@ -262,7 +264,7 @@ def check_trainer_keys(trainer: dict[str, Any]) -> None:
 def check_trainer_types(trainer: dict[str, Any]) -> None:
     """Values are of their key's type where that is a number; null only where TRL knows it."""
     for key, value in trainer.items():
-        kinds = KINDS[key]
+        kinds = TYPES[key]
         if value is None and NoneType not in kinds:
             raise ValueError(f"trainer.{key} = null: must have a value; leave it out for TRL's {DEFAULTS[key]}.")
         if {*kinds} <= {int, float, bool, NoneType} and not isinstance(value, int | float | None):

@@ -65,10 +65,11 @@ class Engine:
         opened: Callable[[], AbstractContextManager[PreTrainedModel]],
     ) -> None:
         self.tokenizer, self.max_rows, self.opened = tokenizer, rollout.max_rows, opened
+        check_loop(rollout.backend, stop_strings, model)
         self.loop = choose_loop(rollout.backend, model)
+        if self.loop is not LOOPS[rollout.backend]:
+            log.warning("rollout=%s has no loop for %s: using its own generate.", rollout.backend, type(model).__name__)
         self.scores = self.loop.scores
-        if stop_strings and not self.loop.stops:
-            raise ValueError(f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them.")
         self.stop = StopStrings(list(stop_strings), tokenizer) if stop_strings else None
         self.end_ids = end_tokens(model, tokenizer)
 
@@ -129,10 +130,19 @@ class Engine:
 
 def choose_loop(backend: str, model: PreTrainedModel) -> Loop:
     """The loop for ``rollout.backend``; the model's own ``generate`` where the native loop cannot run it."""
-    if LOOPS[backend] is NATIVE and not has_plain_cache(model):
-        log.warning("rollout=%s has no loop for %s: using its own generate.", backend, type(model).__name__)
-        return GENERATE
-    return LOOPS[backend]
+    return GENERATE if LOOPS[backend] is NATIVE and not has_plain_cache(model) else LOOPS[backend]
+
+
+def check_loop(backend: str, stop_strings: Sequence[str], model: PreTrainedModel) -> None:
+    """The loop that ``model`` needs can do what is asked of it.
+
+    Raises:
+        ValueError: There are stop strings, and it does not know them.
+    """
+    if stop_strings and not choose_loop(backend, model).stops:
+        raise ValueError(
+            f"trainer.generation_kwargs.stop_strings: {type(model).__name__} has no loop for them. Leave them out."
+        )
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
@@ -159,9 +169,9 @@ def load_engine(config: Config) -> Engine:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             yield model
 
-    return Engine(model, tokenizer, config.rollout, stop_strings(config), opened)
+    return Engine(model, tokenizer, config.rollout, stop_strings_of(config), opened)
 
 
-def stop_strings(config: Config) -> list[str]:
+def stop_strings_of(config: Config) -> list[str]:
     """The strings that end a completion in a run with this ``config``."""
     return list((trainer_value(config.trainer, "generation_kwargs") or {}).get("stop_strings", []))

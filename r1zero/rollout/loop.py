@@ -1,6 +1,7 @@
 """What every loop that draws completions agrees on, so that the engine need not know which one it runs.
 
-A new loop is one file with a function that satisfies ``SampleRows`` and one line in ``r1zero.rollout.engine.LOOPS``.
+A new loop is a function that satisfies ``SampleRows``, a line in ``r1zero.rollout.engine.LOOPS``, and its name in
+``conf/`` (CONTRIBUTING.md, Adding a rollout loop).
 """
 
 from collections.abc import Iterator, Sequence

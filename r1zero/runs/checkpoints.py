@@ -94,7 +94,7 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def how_to_go_on(run_dir: Path) -> str:
     """A sentence that names the last good checkpoint and the command that takes it up."""
-    checkpoint = last_checkpoint(run_dir / "checkpoints")
+    checkpoint = last_checkpoint(run_dir / CHECKPOINTS)
     if checkpoint is None:
         return f"There is no checkpoint yet: resume={run_dir} begins again."
     return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."

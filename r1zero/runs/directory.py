@@ -15,7 +15,7 @@ import yaml
 from r1zero.config.schema import PARTS, Config
 from r1zero.config.tasks import read_task
 from r1zero.runs.files import read_json, write_json, write_text
-from r1zero.runs.layout import CONFIG, ENVIRONMENT, KINDS, METRICS, STATUS, completions_by_step
+from r1zero.runs.layout import COMPLETION_KINDS, CONFIG, ENVIRONMENT, METRICS, STATUS, completions_by_step
 
 
 def claim_run_dir(path: Path, config: Config) -> None:
@@ -127,7 +127,7 @@ def write_status(run_dir: Path, status: str, step: int) -> None:
 
 def forget_after(run_dir: Path, step: int) -> None:
     """Delete the completions of steps after ``step``: the resumed run writes them again."""
-    for kind in KINDS:
+    for kind in COMPLETION_KINDS:
         for written, paths in completions_by_step(run_dir, kind).items():
             for path in paths if written > step else ():
                 path.unlink()

@@ -16,7 +16,7 @@ FINAL, ADAPTER = "final", "adapter"  # in CHECKPOINTS: the trained weights, and 
 EVALUATIONS = "evaluations"
 TENSORBOARD = "tensorboard"
 
-KINDS = ("train", "eval", "greedy")  # of completions: training, held-out as sampled, held-out and greedy
+COMPLETION_KINDS = ("train", "eval", "greedy")  # of completions: training, held-out as sampled, held-out and greedy
 
 
 def completions_file(run_dir: Path, kind: str, step: int, part: int | None = None) -> Path:
@@ -24,7 +24,7 @@ def completions_file(run_dir: Path, kind: str, step: int, part: int | None = Non
 
     Args:
         run_dir: The run directory.
-        kind: One of ``KINDS``.
+        kind: One of ``COMPLETION_KINDS``.
         step: The optimizer step.
         part: Which generation of the step, when a step has several.
     """

@@ -40,17 +40,17 @@ class Collector:
         """The next rollout is of these rows of the task: TRL hands it their prompts alone."""
         self.rows = rows
 
-    def rollout(self, prompts: Sequence[str], place: str, first_row: int) -> dict[str, Any]:
+    def rollout(self, prompts: Sequence[str], name: str, first_row: int) -> dict[str, Any]:
         """One completion for each prompt with its verdicts, in the form of TRL's ``rollout_func``.
 
         Args:
             prompts: Of the rows that ``expect`` announced.
-            place: Names the rollout; randomness is keyed by it and the row, so not by rank or order.
+            name: Of the rollout; randomness is keyed by it and the row, so not by rank or order.
             first_row: Number of this rank's first row among all ranks' rows.
         """
         started = time.perf_counter()
         tokenizer = self.engine.tokenizer
-        keys = [f"{place}/{first_row + row}" for row in range(len(prompts))]
+        keys = [f"{name}/{first_row + row}" for row in range(len(prompts))]
         prompt_ids = [encode(prompt, tokenizer) for prompt in prompts]
 
         def judge(row: int, completion: Completion) -> None:
@@ -73,7 +73,7 @@ class Collector:
         }
 
     def note(self, completions: Sequence[Completion]) -> None:
-        """Observe all ranks' ``completions``, and measure what TRL cannot know."""
+        """Observe this rank's ``completions``, gather everyone's, and measure what TRL cannot know."""
         ids = [done.ids for done in completions]
         texts = self.engine.tokenizer.batch_decode(ids, skip_special_tokens=True)
         self.observations = gather_object(observe(completions, texts, self.rows))

@@ -1,4 +1,4 @@
-"""``DurableTrainer``: a mixin over transformers' ``Trainer`` of which nothing is lost, whatever it trains.
+"""``DurableTrainer``: stands in front of a transformers ``Trainer``, of GRPO or another, so that no step is lost.
 
 Adds whole checkpoints that hold all that the next step depends on, exact resume from them, orderly stops, and steps
 that are skipped when their gradient is not finite. It changes no number of a run that is not disturbed. This is the one
@@ -69,11 +69,11 @@ class DurableTrainer(Trainer):
     def restore_batch_state(self, micro_step: int, buffered: Any) -> None:
         """Put back what ``batch_state`` gave."""
 
-    def save_more(self, folder: Path) -> None:
+    def save_extra(self, folder: Path) -> None:
         """Write what else a checkpoint in ``folder`` needs; all ranks call it."""
 
-    def restore_more(self, checkpoint: Path, epochs: int) -> None:
-        """Read what ``save_more`` wrote, and repeat what ``epochs`` whole epochs did to random generators."""
+    def restore_extra(self, checkpoint: Path, epochs: int) -> None:
+        """Read what ``save_extra`` wrote, and repeat what ``epochs`` whole epochs did to random generators."""
 
     # ---- Saving ----
 
@@ -96,7 +96,7 @@ class DurableTrainer(Trainer):
             super()._save_checkpoint(model, trial)
             partial = self.checkpoints / PARTIAL / name
             self.run_state().save(partial / f"run_state_{self.accelerator.process_index}.pt")
-            self.save_more(partial)
+            self.save_extra(partial)
             self.accelerator.wait_for_everyone()
             if self.args.should_save:
                 seal(partial, self.checkpoints / name, self.facts())
@@ -164,7 +164,7 @@ class DurableTrainer(Trainer):
         path = Path(checkpoint)
         state = RunState.load(path / f"run_state_{self.accelerator.process_index}.pt", self.accelerator.device)
         self.restore_batch_state(state.micro_step, state.buffered)
-        self.restore_more(path, epochs)
+        self.restore_extra(path, epochs)
         self.last_evaluated, self.guard.skipped = state.last_evaluated, state.skipped_steps
         self.accuracy = read_facts(path).get("accuracy")
         self.args.eval_on_start = state.evaluation_due
@@ -198,7 +198,7 @@ class DurableTrainer(Trainer):
     def _maybe_log_save_evaluate(self, *args: Any, **kwargs: Any) -> None:
         """transformers' end of a step: also where several ranks stop, and where a new best is saved."""
         if self.stopped_by:
-            return  # transformers ends the epoch after the step that stopped has ended
+            return  # the second call, at the epoch's end: the stop has been dealt with
         self.step_end = (self.run_state(), Randomness.now())
         if self.guard.in_a_row:
             self.control.should_save = False  # the weights that led here may not be good ones
@@ -227,7 +227,7 @@ class DurableTrainer(Trainer):
     # ---- Guarding ----
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
-        """transformers' norm, on which the optimizer steps next: without gradients when it is not finite."""
+        """transformers' gradient norm; without finite gradients there are none, and the optimizer changes nothing."""
         norm = super()._get_grad_norm(model, grad_norm)
         value = float(norm) if norm is not None else 0.0
         loss = float(self._tr_loss)

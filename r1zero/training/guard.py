@@ -1,15 +1,14 @@
-"""Steps whose loss or gradient is not finite are skipped, and too many of them in a row end the run."""
+"""Counts steps that were skipped because their loss or gradient was not finite; too many in a row end the run.
 
-import logging
+The skipping itself is ``DurableTrainer``'s."""
+
 import math
 
 import torch
 
-log = logging.getLogger(__name__)
-
 
 class DivergedError(RuntimeError):
-    """More steps were skipped than ``guard.max_skipped_steps`` allows."""
+    """More steps in a row were skipped than ``guard.max_skipped_steps`` allows."""
 
 
 class StepGuard:
@@ -39,10 +38,10 @@ class StepGuard:
         self.reason = reason
 
     def check(self) -> None:
-        """Whether the run may go on.
+        """End the run when too many steps in a row were skipped.
 
         Raises:
-            DivergedError: Too many steps were skipped one after the other; says why the last one was.
+            DivergedError: They were; says why the last one was.
         """
         if self.in_a_row > self.max_in_a_row:
             raise DivergedError(self.reason)

@@ -10,7 +10,7 @@ import importlib
 import inspect
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 LIBRARIES = ("trl", "transformers", "accelerate", "torch", "deepspeed")
 
@@ -23,8 +23,8 @@ class Internal:
         name: ``module:attribute.attribute``.
         relied_on: What must stay true.
         test: Where it shows when it does not.
-        source: The first 12 hex digits of the SHA-256 of its source; of its ``repr`` where it is a plain value, empty
-            where it is made at run time.
+        source: The first 12 hex digits of the SHA-256 of its source; of the line that sets it where it is a plain
+            value, empty where it is made at run time.
     """
 
     name: str
@@ -48,9 +48,11 @@ class Internal:
         """The hash of the installed one."""
         found = self.resolve()
         try:
-            text = inspect.getsource(found)
-        except TypeError:  # no function or class
-            text = repr(found) if isinstance(found, int | float | str) else ""
+            text = inspect.getsource(cast(Any, found.fget) if isinstance(found, property) else found)
+        except TypeError:  # no function or class: the line that sets it, since a process may have changed the value
+            module, _, name = self.name.partition(":")
+            lines = inspect.getsource(importlib.import_module(module)).splitlines()
+            text = next((line for line in lines if line.startswith(f"{name} = ")), "")
         return hashlib.sha256(text.encode()).hexdigest()[:12] if text else ""
 
 
@@ -121,7 +123,7 @@ INTERNALS = (
         "trl.trainer.utils:_CHUNKED_LOGPROB_CHUNK_SIZE",
         "is the width of a tile of logits, read at every call",
         "tests/models/test_cpu.py",
-        "d196d59bf4f8",
+        "0948626f2280",
     ),
     Internal(
         "trl.models.utils:unwrap_model_for_generation",
@@ -175,6 +177,12 @@ INTERNALS = (
         "takes layers that are made already",
         "tests/rollout/test_decode.py",
         "d6aa3349b3f1",
+    ),
+    Internal(
+        "transformers.configuration_utils:PreTrainedConfig._attn_implementation",
+        "names the attention that a model uses",
+        DECODING,
+        "0ecad559168e",
     ),
     # The layers that rollout/decoding_step.py writes out for one token.
     Internal(

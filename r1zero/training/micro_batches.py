@@ -33,7 +33,7 @@ CLIP_METRICS = ("clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/regio
 
 @dataclass(frozen=True)
 class Savings:
-    """Which work a loss allows to leave out without changing its gradient.
+    """Which work may be left out under a loss without changing its gradient.
 
     Attributes:
         regroup: The loss of an optimizer step is the same however its rows are split into micro-batches. bnpo, the
@@ -66,7 +66,7 @@ def cheapened(
     window: int,
     savings: Savings,
     share_prompts: bool,
-    most_of_all_ranks: Callable[[list[int]], list[int]],
+    max_over_ranks: Callable[[list[int]], list[int]],
 ) -> list[dict[str, Any]]:
     """The micro-batches of a rollout in a form that costs less and has the same gradient.
 
@@ -75,12 +75,12 @@ def cheapened(
         window: Micro-batches of one optimizer step.
         savings: What the loss allows.
         share_prompts: Whether a micro-batch's rows of one prompt compute it once.
-        most_of_all_ranks: The element-wise maximum over ranks: all must keep as many rows, since TRL gathers a value
+        max_over_ranks: The element-wise maximum over ranks: all must keep as many rows, since TRL gathers a value
             for each.
     """
     if not savings.regroup:
         return [trimmed(batch) for batch in batches]
-    rows = most_of_all_ranks(rows_that_move(batches, window)) if savings.drop else None
+    rows = max_over_ranks(rows_with_signal(batches, window)) if savings.drop else None
     return regrouped(batches, window, rows, share_prompts)
 
 
@@ -99,7 +99,7 @@ def count_dropped_rows(
         batch: As ``regrouped`` makes them.
         logged: TRL's metrics by name, of which the last values are this micro-batch's; changed in place.
         savings: What the loss allows.
-        share: What turns a mean over what all ranks kept of the micro-batch into the mean over what they had.
+        share: The factor from a mean over what is left on all ranks to one over what was there before.
     """
     for name in CLIP_METRICS:
         if name in logged:
@@ -109,7 +109,7 @@ def count_dropped_rows(
     return loss * batch["row_share"] if savings.mean_over_rows else loss
 
 
-def rows_that_move(batches: list[dict[str, Any]], window: int) -> list[int]:
+def rows_with_signal(batches: list[dict[str, Any]], window: int) -> list[int]:
     """For each optimizer step, the rows whose advantage is not zero; at least one for each of its micro-batches."""
     groups = [batches[start : start + window] for start in range(0, len(batches), window)]
     return [max(len(group), sum(int((batch["advantages"] != 0).sum()) for batch in group)) for group in groups]
@@ -125,8 +125,8 @@ def regrouped(
     Args:
         batches: Micro-batches of one generation batch; tensors have the rows as first axis.
         window: Micro-batches of one optimizer step. Rows stay within their window.
-        num_rows: Rows to keep for each window, at least ``rows_that_move``; those left out have an advantage of exactly
-            zero. None keeps all.
+        num_rows: Rows to keep for each window, at least ``rows_with_signal``; those left out have an advantage of
+            exactly zero. None keeps all.
         share_prompts: Whether a micro-batch's rows of one prompt compute it once.
 
     Returns:
@@ -171,11 +171,11 @@ def split(group: list[dict[str, Any]], order_B: torch.Tensor, keep: int | None) 
     lengths_B = lengths_of(group)
     mean_tokens = float(lengths_B.sum()) / len(group)
     if keep is not None:
-        moves_B = torch.cat([batch["advantages"] for batch in group])[order_B] != 0
-        still = (~moves_B).nonzero().squeeze(1)
-        by_cost = still[lengths_B[order_B[still]].argsort(stable=True)]  # the shortest rows cost least
-        moves_B[by_cost[: keep - int(moves_B.sum())]] = True
-        order_B = order_B[moves_B]
+        signal_B = torch.cat([batch["advantages"] for batch in group])[order_B] != 0
+        no_signal = (~signal_B).nonzero().squeeze(1)
+        by_cost = no_signal[lengths_B[order_B[no_signal]].argsort(stable=True)]  # the shortest rows cost least
+        signal_B[by_cost[: keep - int(signal_B.sum())]] = True
+        order_B = order_B[signal_B]
     micro_batches = []
     for batch, size, rows in zip(group, sizes, order_B.tensor_split(len(group)), strict=True):
         chosen = {

@@ -1,4 +1,4 @@
-"""What a checkpoint holds besides weights, optimizer and transformers' own state, so that a resumed run is exact."""
+"""What a run must know, besides weights, optimizer and transformers' own state, to go on exactly where it was."""
 
 import random
 from dataclasses import asdict, dataclass
@@ -16,7 +16,8 @@ class RunState:
     Attributes:
         micro_step: Micro-batches so far.
         buffered: The rollout, split into micro-batches, while later steps still train on it; else None.
-        num_tokens: Tokens seen: the state's counter, which the next rollout moves before its step is done.
+        num_tokens: transformers' counter of tokens at the end of the step; the next rollout advances it before its own
+            step ends. A resumed run takes it from transformers' state.
         last_evaluated: Step of the last evaluation.
         evaluation_due: The evaluation of this step was cut off.
         skipped_steps: Steps skipped so far.
@@ -42,7 +43,7 @@ class RunState:
 
 @dataclass
 class Randomness:
-    """States of the global random generators."""
+    """States of the global random generators at the end of a step, to save it after a later one was cut off."""
 
     python: Any
     numpy: Any

@@ -1,7 +1,8 @@
 """``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, our micro-batches, held-out evaluation and records.
 
-The algorithm (advantages, losses, KL, clipping) is TRL's. This is the one page that names TRL's private hooks
-(``internals`` lists them); what happens in them is in the parts: ``collecting`` from prompts to a scored batch,
+The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``; ``r1zero.minimal`` has
+all of it on a screen. This is the one page that overrides TRL's private methods (``internals`` lists them); what is done
+in them is in parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing,
 ``micro_batches`` and ``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training,
 ``durable`` the steps themselves. tests/training/test_against_trl.py compares updated weights with TRL's own class.
 """
@@ -23,7 +24,7 @@ from trl.models.utils import unwrap_model_for_generation
 from r1zero.config.schema import Config
 from r1zero.models.lora import lora_config
 from r1zero.models.reference import load_reference, save_reference
-from r1zero.rollout.engine import Engine, stop_strings
+from r1zero.rollout.engine import Engine, stop_strings_of
 from r1zero.rollout.sampling import SampleTexts, Sampling
 from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
@@ -40,7 +41,7 @@ from r1zero.training.step_profile import StepProfile
 from r1zero.watching.observer import RunObserver
 from r1zero.watching.tracking import Tracker
 
-# What samples held-out completions, to metrics and tables of completions by name (``eval``, ``greedy``).
+# Measures a policy: (how to sample texts, training's sampling) -> metrics, and tables named ``eval`` and ``greedy``.
 HeldOut = Callable[[SampleTexts, Sampling], tuple[dict[str, float], dict[str, pd.DataFrame]]]
 
 
@@ -91,7 +92,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
-        self.engine = Engine(model, tokenizer, config.rollout, stop_strings(config), self.opened_policy)
+        self.engine = Engine(model, tokenizer, config.rollout, stop_strings_of(config), self.opened_policy)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
         self.savings = Savings.of(
@@ -120,8 +121,8 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     def rollout(self, prompts: list[str], trainer: Any) -> dict[str, Any]:
         """TRL's ``rollout_func``: this rank's completions of ``prompts``, and their verdicts."""
         part = self._step % self.args.gradient_accumulation_steps
-        place = f"train/{self.args.seed}/{self.state.global_step}/{part}"
-        return self.collector.rollout(prompts, place, self.accelerator.process_index * len(prompts))
+        name = f"train/{self.args.seed}/{self.state.global_step}/{part}"
+        return self.collector.rollout(prompts, name, self.accelerator.process_index * len(prompts))
 
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """TRL's batch; every completion with its verdicts is written to disk."""
@@ -173,22 +174,24 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         if self._buffered_inputs is not before:
             batches = cast(list[dict[str, Any]], self._buffered_inputs)
             window = min(self.args.gradient_accumulation_steps, cast(int, self.args.steps_per_generation))
-            share_prompts = self.can_share_prompts(self.model_wrapped)
-            cheap = cheapened(batches, window, self.savings, share_prompts, self.most_of_all_ranks)
+            share_prompts = self.may_share_prompts(self.model_wrapped)
+            cheap = cheapened(batches, window, self.savings, share_prompts, self.max_over_ranks)
             self.profile.skipped_rows += num_rows(batches) - num_rows(cheap)
             self._buffered_inputs = cheap
             inputs = cheap[self._step % cast(int, self.args.steps_per_generation)]
         self.profile.add_micro_batch(inputs)
         return inputs
 
-    def most_of_all_ranks(self, counts: list[int]) -> list[int]:
+    def max_over_ranks(self, counts: list[int]) -> list[int]:
         """The element-wise maximum over ranks."""
         mine = torch.tensor([counts], device=self.accelerator.device)
         return self.accelerator.gather(mine).amax(dim=0).tolist()
 
-    def can_share_prompts(self, model: Any) -> bool:
-        """Whether rows of one prompt may compute it once: then a loss is two forward passes, which ranks would have to
-        agree on, and DeepSpeed and DDP count."""
+    def may_share_prompts(self, model: Any) -> bool:
+        """Whether a prompt may be computed once for all its rows: on one rank with a bare model only.
+
+        It takes two forward passes. Ranks might decide differently, and DeepSpeed and DDP expect one.
+        """
         wrapped = self.accelerator.unwrap_model(model) is not model
         alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
         return alone and not wrapped and can_share_prompts(model)
@@ -206,7 +209,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     ) -> Any:
         """TRL's log-probs (B, T), entropies and router loss; a prompt is computed once for all its completions."""
         shared = None
-        if not compute_aux_loss and self.can_share_prompts(model):
+        if not compute_aux_loss and self.may_share_prompts(model):
             with self.accelerator.autocast():
                 shared = shared_logprobs(model, input_ids, attention_mask, logits_to_keep, batch_size, compute_entropy)
         if shared is not None:
@@ -220,7 +223,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         return result
 
     def _compute_loss(self, model: Any, inputs: Any) -> torch.Tensor:
-        """TRL's loss and metrics, in which dropped rows still count; rollout and training are compared."""
+        """TRL's loss and metrics, corrected for rows left out; notes how far rollout and training disagree."""
         loss = super()._compute_loss(model, inputs)
         self.mismatch.add(inputs)
         if "row_share" not in inputs:
@@ -228,7 +231,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         return count_dropped_rows(loss, inputs, self._metrics["train"], self.savings, self.share_of_all_ranks(inputs))
 
     def share_of_all_ranks(self, inputs: Any) -> float:
-        """What turns TRL's mean over what all ranks kept of a micro-batch into the mean over what they had."""
+        """The factor from a mean over what is left of a micro-batch on all ranks to one over what was there before."""
         if self.importance_sampling_level == "sequence":
             return inputs["row_share"]  # all ranks keep as many
         kept = inputs["completion_mask"].sum().float()
@@ -238,7 +241,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Send TRL's metrics of this step, and the times of its phases, to the tracker."""
         super().log(logs, start_time)
-        mismatch = self.mismatch.metrics()
+        mismatch = self.mismatch.metrics()  # all ranks take part, so it stands before the return
         if "train_runtime" in logs or not self.accelerator.is_main_process:
             return
         now = time.perf_counter()
@@ -277,12 +280,12 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         """Put both back."""
         self._step, self._buffered_inputs = micro_step, buffered
 
-    def save_more(self, folder: Path) -> None:
+    def save_extra(self, folder: Path) -> None:
         """A reference model that moves."""
         if self.ref_model is not None and self.args.sync_ref_model:
             save_reference(self.ref_model, self.accelerator, folder / "reference.pt")
 
-    def restore_more(self, checkpoint: Path, epochs: int) -> None:
+    def restore_extra(self, checkpoint: Path, epochs: int) -> None:
         """The reference, and the order of the data, which in later epochs depends on how often it was drawn."""
         if self.shuffle_dataset:
             for _ in range(epochs):
@@ -291,6 +294,6 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             load_reference(self.ref_model, self.accelerator, checkpoint / "reference.pt")
 
     def _get_train_sampler(self, dataset: Any = None) -> Any:
-        """TRL's order of the data; kept for ``restore_more``."""
+        """TRL's order of the data; kept for ``restore_extra``."""
         self.order: Any = super()._get_train_sampler(dataset)
         return self.order

@@ -72,8 +72,9 @@ def test_the_numbers_are_the_default_runs(tmp_path: Path) -> None:
     assert args.generation_batch_size == minimal.PROMPTS * minimal.GROUP == 256
     assert args.num_generations == minimal.GROUP
     assert args.max_grad_norm == minimal.MAX_GRAD_NORM
+    assert args.eval_steps == minimal.EVAL_EVERY
     assert (args.optim, args.adam_beta1, args.adam_beta2) == ("adamw_torch_fused", *minimal.BETAS)
-    assert (args.adam_epsilon, args.weight_decay) == (minimal.EPSILON, minimal.WEIGHT_DECAY)
+    assert (args.adam_epsilon, args.weight_decay) == (minimal.ADAM_EPSILON, minimal.WEIGHT_DECAY)
     # The schedule, over the whole run and over one that is shorter than its warm-up.
     for steps in (args.max_steps, 3):
         optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=args.learning_rate)

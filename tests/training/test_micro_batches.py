@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from r1zero.training.micro_batches import Savings, cheapened, count_dropped_rows, num_rows, regrouped, rows_that_move
+from r1zero.training.micro_batches import Savings, cheapened, count_dropped_rows, num_rows, regrouped, rows_with_signal
 
 
 def test_rows_of_one_prompt_go_together_where_that_is_cheaper() -> None:
@@ -34,13 +34,13 @@ def test_regrouped_drops_rows_of_advantage_zero_and_counts_them() -> None:
         "advantages": torch.tensor([0.0, 1.0, 0.0, -1.0, 0.0, 0.0, 0.5, 0.0]),
     }
     halves = [{key: value[i * 4 : i * 4 + 4] for key, value in batch.items()} for i in range(2)]
-    assert rows_that_move(halves, window=2) == [3]
+    assert rows_with_signal(halves, window=2) == [3]
     kept = regrouped(halves, window=2, num_rows=[3])
     assert sorted(torch.cat([part["advantages"] for part in kept]).tolist()) == [-1.0, 0.5, 1.0]
     assert [part["row_share"] for part in kept] == [2 / 4, 1 / 4]
     assert [part["token_share"] for part in kept] == [6 / 12, 3 / 12]
     nothing = [part | {"advantages": torch.zeros(4)} for part in halves]
-    assert rows_that_move(nothing, window=2) == [2]
+    assert rows_with_signal(nothing, window=2) == [2]
     assert [len(part["advantages"]) for part in regrouped(nothing, 2, num_rows=[2])] == [1, 1]
     as_many_as_another_rank = regrouped(nothing, 2, num_rows=[5])
     assert [len(part["advantages"]) for part in as_many_as_another_rank] == [3, 2]

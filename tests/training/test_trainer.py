@@ -195,8 +195,8 @@ def test_a_shared_prompt_gives_the_same_log_probs_and_gradients(
 def test_prompts_are_not_shared_where_it_cannot_work(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
     trainer = make_trainer()
     trainer.model.train()
-    assert trainer.can_share_prompts(trainer.model)
+    assert trainer.may_share_prompts(trainer.model)
     trainer.model.gradient_checkpointing_enable()
-    assert not trainer.can_share_prompts(trainer.model)
+    assert not trainer.may_share_prompts(trainer.model)
     trainer.model.eval()  # as the reference model is
-    assert trainer.can_share_prompts(trainer.model)
+    assert trainer.may_share_prompts(trainer.model)
