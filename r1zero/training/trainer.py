@@ -1,10 +1,10 @@
 """``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, our micro-batches, held-out evaluation and records.
 
 The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``; ``r1zero.minimal`` has
-all of it on a screen. This is the one page that overrides TRL's private methods (``internals`` lists them); what is done
-in them is in parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing,
-``micro_batches`` and ``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training,
-``durable`` the steps themselves. tests/training/test_against_trl.py compares updated weights with TRL's own class.
+all of it on a screen. This page alone overrides TRL's private methods (``internals`` lists them). What is done in them
+is in parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing, ``micro_batches``
+and ``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training, ``durable`` the steps
+themselves. tests/training/test_against_trl.py compares updated weights with TRL's own class.
 """
 
 import time
