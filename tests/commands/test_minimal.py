@@ -104,9 +104,9 @@ def test_what_it_does_not_know_is_refused(argument: str) -> None:
 
 @pytest.mark.slow
 def test_it_learns(capsys: pytest.CaptureFixture[str]) -> None:
-    """Forty steps with seed 0: 0.139 before; the margin is well below what was measured."""
+    """Forty steps with seed 0 went from 0.139 to 0.449 when measured; the 95% interval of 512 problems is +-0.04."""
     minimal.main(["steps=40"])
-    lines = capsys.readouterr().out.splitlines()
-    before, after = float(lines[1].split()[-1]), float(lines[-1].split()[-1])
-    assert before == pytest.approx(0.139)  # the default run's, printed to three digits
-    assert after > before + 0.15
+    _, first, *_, last = capsys.readouterr().out.splitlines()
+    before, after = float(first.split()[-1]), float(last.split()[-1])
+    assert before == pytest.approx(0.139)
+    assert after > before + 0.2
