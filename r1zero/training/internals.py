@@ -23,14 +23,14 @@ class Internal:
         name: ``module:attribute.attribute``.
         relied_on: What must stay true.
         test: Where it shows when it does not.
-        source: The first 12 hex digits of the SHA-256 of its source; of the line that sets it where it is a plain
-            value, empty where it is made at run time.
+        sources: The first 12 hex digits of the SHA-256 of its source, one for each version that was read; of the line
+            that sets it where it is a plain value, empty where it is made at run time.
     """
 
     name: str
     relied_on: str
     test: str
-    source: str
+    sources: str
 
     def resolve(self) -> Any:
         """The object.
@@ -170,7 +170,7 @@ INTERNALS = (
         "transformers.cache_utils:DynamicLayer",
         "holds keys and values (rows, heads, columns, head size) and returns what attention sees from update",
         "tests/rollout/test_decode.py",
-        "e4b400811fcb",
+        "e4b400811fcb 7c54e5066879",
     ),
     Internal(
         "transformers.cache_utils:Cache.__init__",
@@ -189,13 +189,13 @@ INTERNALS = (
         "transformers.models.llama.modeling_llama:LlamaDecoderLayer",
         "is the arithmetic that LlamaStep repeats",
         DECODING,
-        "7ecbd636f826",
+        "7ecbd636f826 c9b00b1773c5",
     ),
     Internal(
         "transformers.models.llama.modeling_llama:LlamaAttention",
         "is the arithmetic that LlamaStep repeats",
         DECODING,
-        "87ac6a454e19",
+        "87ac6a454e19 1e833425cc02",
     ),
     Internal(
         "transformers.models.llama.modeling_llama:LlamaMLP",
@@ -213,19 +213,19 @@ INTERNALS = (
         "transformers.models.mistral.modeling_mistral:MistralAttention",
         "is the arithmetic that LlamaStep repeats",
         DECODING,
-        "da11b3deab78",
+        "da11b3deab78 1e48508d4dfa",
     ),
     Internal(
         "transformers.models.qwen2.modeling_qwen2:Qwen2Attention",
         "is the arithmetic that LlamaStep repeats",
         DECODING,
-        "71eaab7b2f1a",
+        "71eaab7b2f1a dd58b30c04f9",
     ),
     Internal(
         "transformers.models.qwen3.modeling_qwen3:Qwen3Attention",
         "is the arithmetic that LlamaStep repeats",
         DECODING,
-        "193f79b66ef0",
+        "193f79b66ef0 ad2b52e40a1e",
     ),
     Internal(
         "transformers.models.qwen3.modeling_qwen3:Qwen3RMSNorm",
