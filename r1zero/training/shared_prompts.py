@@ -75,7 +75,9 @@ def completion_logprobs(model: Any, ids_BS: torch.Tensor, mask_BS: torch.Tensor,
             logits_to_keep=1,
         )
         for index, layer in enumerate(cast(list[DynamicLayer], prefix.layers)):
-            cache.update(cast(torch.Tensor, layer.keys)[prompt_B], cast(torch.Tensor, layer.values)[prompt_B], index)
+            # Not keys[prompt_B]: several threads add up the gradient of that in any order, another one in each run.
+            keys, values = (cast(torch.Tensor, state).index_select(0, prompt_B) for state in (layer.keys, layer.values))
+            cache.update(keys, values, index)
     # The prompt's last token and all but the last of the completion: each is scored on what comes next.
     return model(
         input_ids=ids_BS[:, prompt - 1 : -1],

@@ -200,3 +200,21 @@ def test_prompts_are_not_shared_where_it_cannot_work(make_trainer: Callable[...,
     assert not trainer.may_share_prompts(trainer.model)
     trainer.model.eval()  # as the reference model is
     assert trainer.may_share_prompts(trainer.model)
+
+
+def test_two_threads_add_up_the_same_gradient_every_time(make_trainer: Callable[..., R1ZeroTrainer]) -> None:
+    """A resumed run ends with the same weights only if the gradient of a shared prompt does not depend on chance."""
+    assert torch.get_num_threads() == 2
+    trainer = make_trainer()
+    trainer.model.train()
+    ids = torch.randint(30, 200, (256, 72), generator=torch.Generator().manual_seed(0))
+    ids[:, :64] = ids[0, :64]  # one prompt for all rows: enough of them that the threads share the work
+    gradients = []
+    for _ in range(8):
+        trainer.model.zero_grad()
+        logprobs, _, _ = trainer._get_per_token_logps_and_entropies(trainer.model, ids, torch.ones_like(ids), 8)
+        logprobs.square().sum().backward()
+        gradients.append([weight.grad.clone() for weight in trainer.model.parameters()])
+    for other in gradients[1:]:
+        for one, same in zip(gradients[0], other, strict=True):
+            assert torch.equal(one, same)
