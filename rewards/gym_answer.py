@@ -28,6 +28,7 @@ from rewards.verdict import Outcome, Verdict
 DEADLINE_S = 5.0  # the slowest scores, of integrals, take a second
 MAX_ANSWER_CHARS = 10_000
 WORKERS = 2
+ROUNDED = Fraction(1, 10**6)
 
 # Data sets whose scoring calls eval() on the answer, and the module that does.
 EVALUATING = {
@@ -81,8 +82,12 @@ def paid(score: float, equal: bool, rule: Rule) -> float:
 def same(answer: str, gold: str) -> bool:
     """Whether the two are one text up to spaces, case, the form of numbers and a full stop at the end.
 
+    A gold that is no integer is rounded, so a number next to it is taken for it.
+
     >>> same(" true.", "True"), same("5/16", "0.3125"), same("1,000", "1e3"), same("1.0 2", "1 2"), same("0", "0.5")
     (True, True, True, True, False)
+    >>> same("29,426,734.96", "29426734.958"), same("1", "0.99975"), same("1000001", "1000000")
+    (True, False, False)
     """
     answers, golds = _words(answer), _words(gold)
     return len(answers) == len(golds) and all(map(_is_same_word, answers, golds))
@@ -93,7 +98,12 @@ def _words(text: str) -> list[str]:
 
 
 def _is_same_word(answer: str, gold: str) -> bool:
-    return answer == gold or ((number := _number(answer)) is not None and number == _number(gold))
+    if answer == gold:
+        return True
+    number, right = _number(answer), _number(gold)
+    if number is None or right is None or right.denominator == 1:
+        return number is not None and number == right
+    return abs(number - right) <= abs(right) * ROUNDED
 
 
 def _number(text: str) -> Fraction | None:
@@ -157,7 +167,7 @@ def score_encoded(request: list[Any]) -> float | str:
         Exception: Scoring fails on the gold too.
     """
     dataset, options, packed_entry, answer = request
-    scorer, entry = problems_of(dataset, options), pickle.loads(base64.b64decode(packed_entry))
+    scorer, entry = problems_of(dataset, options), unpacked(packed_entry)
     try:
         return score(scorer, dataset, answer, entry)
     except MemoryError:
@@ -185,8 +195,13 @@ def score(scorer: Any, dataset: str, answer: str, entry: dict[str, Any]) -> floa
 
 
 def packed(entry: dict[str, Any]) -> str:
-    """A problem as text, whatever its metadata holds. Read again by `score_encoded`, and by nothing else."""
+    """A problem as text, whatever its metadata holds."""
     return base64.b64encode(pickle.dumps(entry)).decode("ascii")
+
+
+def unpacked(text: str) -> dict[str, Any]:
+    """The problem of `packed`, which must have written ``text``."""
+    return pickle.loads(base64.b64decode(text))
 
 
 def problems_of(dataset: str, options: dict[str, Any]) -> Any:

@@ -114,18 +114,18 @@ def fault_of(probe: Probe, max_floor: float) -> str | None:
             f"the library pays {probe.wrongly_full} in full whatever the problem, and has no answers of its own to "
             "compare with: choose another data set, or task.num_train=0 to evaluate."
         )
-    if probe.paid > max_floor:
+    if probe.upper > max_floor:
         return (
-            f"{probe.best_paid} earns {probe.paid:.2f} on average without a look at the problem, and task.max_floor = "
-            f"{max_floor}: set task.max_floor={rounded_up(probe.paid)} to train all the same, or task.num_train=0 to "
-            "evaluate, or task.options that make right answers more varied."
+            f"{probe.best_paid} earns {probe.paid:.2f} +- {probe.upper - probe.paid:.2f} on average without a look at "
+            f"the problem, and task.max_floor = {max_floor}: set task.max_floor={rounded_up(probe.upper)} to train all "
+            "the same, or task.num_train=0 to evaluate, or task.options that make right answers more varied."
         )
     return None
 
 
 def rounded_up(share: float) -> float:
     """``share`` with one decimal, not less than it."""
-    return math.ceil(share * 10) / 10
+    return min(math.ceil(share * 10) / 10, 1.0)
 
 
 def row(problem: Problem, config: GymConfig, tokenizer: PreTrainedTokenizerBase) -> Row:

@@ -55,7 +55,7 @@ def make(
     program = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from r1zero.tasks.gym_problems import serve; serve()"
     folder = tempfile.mkdtemp(prefix="reasoning_gym_")  # some data sets write a file where they run
     process = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-W", "ignore", "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

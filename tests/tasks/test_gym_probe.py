@@ -9,7 +9,7 @@ from toy import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.tasks.build import build_task
-from r1zero.tasks.gym_probe import Probe
+from r1zero.tasks.gym_probe import CONSTANTS, COPIES, Probe, Tally, decide, zeroed
 from r1zero.tasks.gym_problems import Problem, make
 from r1zero.tasks.judging import judge_all
 from r1zero.tasks.task import Task
@@ -89,7 +89,7 @@ def test_without_a_gold_the_library_judges_where_it_pays_nothing_for_nothing(
 def test_few_golds_are_refused_for_training_unless_max_floor_allows_them(
     tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(ValueError, match=r"a gold earns 0.5\d on average.*set task.max_floor=0.6 to train"):
+    with pytest.raises(ValueError, match=r"earns 0.5\d \+- 0.02 on average.*set task.max_floor=0.6 to train"):
         task_of("coins", tokenizer)
     assert len(task_of("coins", tokenizer, "task.max_floor=0.6").train) == 6
     config = compose_config(*GYM, "task.name=coins")
@@ -149,3 +149,33 @@ def test_what_the_library_refuses_is_said(
         task_of(name, tokenizer, f"task.options={options}")
     assert message in str(refusal.value)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_answer_that_differs_from_the_gold_is_not_wrong_where_several_are_right() -> None:
+    # Paid in full on 2 of 20 problems: mean 0.1, standard error sqrt(0.1 * 0.9 / 20) = 0.067.
+    tallies = {"a": Tally(scores=(1.0, 1.0, *[0.0] * 18), equal=(False,) * 20)}
+    assert decide(tallies, has_gold=True, unique=True, max_floor=0.2, seconds=0.0).rule == Rule("strict")
+    several = decide(tallies, has_gold=True, unique=False, max_floor=0.2, seconds=0.0)
+    assert (several.rule, several.paid, several.wrongly_full) == (Rule("partial", 0.1), 0.1, "")
+    assert several.upper == pytest.approx(0.167, abs=0.001)
+
+
+def test_copies_are_found_in_the_question() -> None:
+    question = "Rotate this matrix by 90:\n1 2\n3 4\n\nThen say how many cells are 1.5"
+    entry = {"question": question, "answer": "[[3, 1], [4, 2]]"}
+    found = [copy(entry) for copy in COPIES]
+    assert found == [
+        question,
+        "Rotate this matrix by 90:",
+        "Then say how many cells are 1.5",
+        "1.5",
+        "90",
+        "1.5",
+        "1 2\n3 4",
+        "[[0, 0], [0, 0]]",
+    ]
+    assert zeroed({"answer": "7"}) == ""  # a single digit: "0" is tried anyway
+
+
+def test_no_answer_is_tried_twice() -> None:
+    assert len(set(CONSTANTS)) == len(CONSTANTS) >= 35
