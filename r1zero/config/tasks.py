@@ -203,6 +203,8 @@ class GymConfig(TaskConfig):
 
     Attributes:
         options: Further arguments of ``reasoning_gym.create_dataset``, such as ``{max_terms: 3}``.
+        max_floor: How much an answer that ignores the problem may earn on average on a data set that is trained on; 1
+            allows all of them.
         seed: Seed of the generator. It is not the run's ``seed``: all runs share one held-out set.
     """
 
@@ -210,7 +212,13 @@ class GymConfig(TaskConfig):
 
     kind: str = "reasoning_gym"
     options: dict[str, Any] = field(default_factory=dict)
+    max_floor: float = 0.1
     seed: int = 0
+
+    def check(self) -> None:
+        """Raise a ValueError for a ``max_floor`` that is no share."""
+        if not 0.0 <= self.max_floor <= 1.0:
+            raise ValueError(f"task.max_floor = {self.max_floor}: it is a mean score; set it between 0 and 1.")
 
     def needs_train_rows(self) -> bool:
         """The two sets have seeds of their own."""

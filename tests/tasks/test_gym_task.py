@@ -1,5 +1,6 @@
 """reasoning-gym's problems: its scoring functions evaluate answers, and must not get to run any."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -7,14 +8,17 @@ from toy import compose_config
 from transformers import PreTrainedTokenizerFast
 
 from r1zero.tasks.build import build_task
+from r1zero.tasks.gym_probe import Probe
+from r1zero.tasks.gym_problems import Problem, make
 from r1zero.tasks.judging import judge_all
 from rewards import Outcome
-from rewards.gym_answer import EVALUATING, PARSING, is_formula, is_installed, judge_gym, packed, problems_of
+from rewards.gym_answer import EVALUATING, PARSING, Rule, is_formula, is_installed, judge_gym, packed, problems_of
 
 needs_gym = pytest.mark.skipif(
     not is_installed(), reason="reasoning-gym is not installed (pip install '.[reasoning_gym]')"
 )
-OPTIONS = (("seed", 3), ("size", 4))
+OPTIONS = {"seed": 3, "size": 4}
+LIBRARY = Rule("partial")
 
 
 def wrapped(answer: str) -> str:
@@ -74,16 +78,62 @@ def test_no_answer_is_ever_run(dataset: str, tmp_path: Path) -> None:
         f"__import__('os').mknod('{target}')",
         "().__class__.__base__.__subclasses__()",
     ):
-        verdict = judge_gym(wrapped(answer), dataset, {}, packed(problem))
+        verdict = judge_gym(wrapped(answer), dataset, {}, packed(problem), problem["answer"], LIBRARY)
         assert verdict.outcome in (Outcome.WRONG, Outcome.BAD_FORMAT), verdict
     assert not target.exists()
-    assert judge_gym(wrapped(problem["answer"]), dataset, {}, packed(problem)).outcome is Outcome.CORRECT
+    assert (
+        judge_gym(wrapped(problem["answer"]), dataset, {}, packed(problem), problem["answer"], LIBRARY).outcome
+        is Outcome.CORRECT
+    )
 
 
 @needs_gym
 def test_a_hang_is_a_timeout_and_a_broken_scorer_is_not_the_answers_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rewards.gym_answer.DEADLINE_S", 1.0)
     entry = packed(problems_of("countdown", OPTIONS)[0])
-    judge_gym(wrapped("1"), "countdown", {}, entry)  # starts the workers
-    assert judge_gym(wrapped("9**9**9**9"), "countdown", {}, entry).outcome in (Outcome.TIMEOUT, Outcome.WRONG)
-    assert judge_gym(wrapped("1"), "no_such_data_set", {}, entry).outcome is Outcome.UNGRADEABLE
+    judge_gym(wrapped("1"), "countdown", {}, entry, "", LIBRARY)  # starts the workers
+    assert judge_gym(wrapped("9**9**9**9"), "countdown", {}, entry, "", LIBRARY).outcome in (
+        Outcome.TIMEOUT,
+        Outcome.WRONG,
+    )
+    assert judge_gym(wrapped("1"), "no_such_data_set", {}, entry, "", LIBRARY).outcome is Outcome.UNGRADEABLE
+
+
+@needs_gym
+def test_wrong_text_on_which_scoring_raises_is_wrong_and_not_ungradeable() -> None:
+    problem = problems_of("prime_factorization", OPTIONS)[0]
+    verdict = judge_gym(wrapped("no idea"), "prime_factorization", {}, packed(problem), problem["answer"], LIBRARY)
+    assert (verdict.outcome, verdict.score) == (Outcome.BAD_FORMAT, 0.0)
+    problem = problems_of("game_of_life", OPTIONS)[0]
+    assert judge_gym(wrapped("{}"), "game_of_life", {}, packed(problem), "", LIBRARY).outcome is Outcome.BAD_FORMAT
+    problem = problems_of("boxnet", OPTIONS)[0]  # it has no gold
+    assert judge_gym(wrapped("0"), "boxnet", {}, packed(problem), "None", LIBRARY).outcome is Outcome.BAD_FORMAT
+
+
+@needs_gym
+def test_24_is_made_of_the_given_numbers() -> None:
+    problem = problems_of("puzzle24", OPTIONS)[0]
+    judge = partial(
+        judge_gym, dataset="puzzle24", options={}, entry=packed(problem), gold=problem["answer"], rule=LIBRARY
+    )
+    assert judge(wrapped(problem["answer"])).outcome is Outcome.CORRECT
+    assert sorted(problem["metadata"]["numbers"]) != [1, 4, 4, 10]
+    assert judge(wrapped("(10 - 4) * 4 * 1")).outcome is Outcome.WRONG
+
+
+@needs_gym
+@pytest.mark.parametrize("dataset", ["isomorphic_strings", "ransom_note", "polynomial_multiplication", "word_ladder"])
+def test_problems_are_the_same_under_every_hash_seed(dataset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def made(seed: str) -> list[Problem]:
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        return make(dataset, {}, [(5, 6)], 0.1, lambda probe: None)[0]
+
+    assert [problem[:2] for problem in made("1")] == [problem[:2] for problem in made("2")]
+
+
+@needs_gym
+@pytest.mark.parametrize("dataset", ["coin_flip", "game_of_life_halting"])
+def test_data_sets_that_pay_constants_are_judged_strictly(dataset: str) -> None:
+    found: list[Probe] = []
+    make(dataset, {}, [], 0.1, found.append)
+    assert found[0].rule.kind == "strict"
