@@ -9,6 +9,8 @@ it could make every test pass.
 
 import ast
 import builtins
+import re
+import symtable
 import sys
 import types
 from collections.abc import Callable, Iterator
@@ -52,9 +54,8 @@ def asserts(program: Any, spec: dict[str, Any]) -> Iterator[Found]:
     """Run each test's text."""
     entry, texts = spec["entry"], spec["tests"]
     try:
-        trees = [Renamed(entry).visit(ast.parse(text)) for text in texts]
-        codes = [compile(ast.fix_missing_locations(tree), "test", "exec") for tree in trees]
-        setup = ast.parse(spec["setup"])
+        codes = [compiled(text, entry) for text in texts]
+        setup = compile(spec["setup"], "setup", "exec")
     except (SyntaxError, ValueError) as error:
         yield "broken", f"a test does not compile: {error}"
         return
@@ -62,12 +63,12 @@ def asserts(program: Any, spec: dict[str, Any]) -> Iterator[Found]:
     solution = Solution("solution", program)
     sys.modules["solution"] = solution
     sys.modules.setdefault("pytest", code_pytest)  # the real one is no part of this machine's standard library
-    missing = undefined([setup, *trees], {*program.names, entry, "candidate", "__name__", "__file__"})
+    missing = undefined([spec["setup"], *texts], {*program.names, entry, "candidate", "__name__", "__file__"})
     if missing:
         yield "broken", f"a test needs {', '.join(missing)}, which it does not define"
         return
     namespace = {"__name__": "tests", "__builtins__": program.names}
-    exec(compile(setup, "setup", "exec"), namespace)
+    exec(setup, namespace)
     for program.test, code in enumerate(codes):
         namespace[entry.rpartition(".")[2]] = namespace["candidate"] = function
         died = program.num_died
@@ -126,49 +127,41 @@ class Solution(types.ModuleType):
         return stub(self._program, name)
 
 
+def compiled(text: str, entry: str) -> types.CodeType:
+    """The test as code."""
+    if not re.search(rf"^def[ \t]+{re.escape(entry)}\b", text, re.MULTILINE):
+        return compile(text, "test", "exec")
+    return compile(ast.fix_missing_locations(Renamed(entry).visit(ast.parse(text))), "test", "exec")
+
+
 class Renamed(ast.NodeTransformer):
     """Keeps apart a function under test and a test's own function of the same name, as in ``check(check)``."""
 
     def __init__(self, entry: str) -> None:
-        self.entry, self.hidden = entry, False
-
-    def visit_Module(self, node: ast.Module) -> ast.Module:
-        """Look whether the test defines the name before anything is renamed."""
-        self.hidden = any(isinstance(item, ast.FunctionDef) and item.name == self.entry for item in node.body)
-        self.generic_visit(node)
-        return node
+        self.entry = entry
 
     def visit_Call(self, node: ast.Call) -> ast.Call:
         """``check(check)`` passes the function under test."""
         self.generic_visit(node)
         for place, argument in enumerate(node.args):
-            if self.hidden and isinstance(argument, ast.Name) and argument.id == self.entry:
+            if isinstance(argument, ast.Name) and argument.id == self.entry:
                 node.args[place] = ast.copy_location(ast.Name("candidate", ast.Load()), argument)
         return node
 
 
-def undefined(trees: list[ast.Module], known: set[str]) -> list[str]:
-    """Names that are used somewhere in the tests and made nowhere; none where names may come from anywhere."""
-    used: set[str] = set()
-    made = set(known) | set(vars(builtins))
-    for node in (node for tree in trees for node in ast.walk(tree)):
-        match node:
-            case ast.Name(name, ast.Load()):
-                used.add(name)
-            case ast.Name(name):
-                made.add(name)
-            case ast.FunctionDef(name) | ast.AsyncFunctionDef(name) | ast.ClassDef(name):
-                made.add(name)
-            case ast.arg(name):
-                made.add(name)
-            case ast.alias(name, other):
-                if name == "*":
-                    return []
-                made.add(other or name.partition(".")[0])
-            case ast.ExceptHandler(_, str(name)) | ast.MatchAs(_, str(name)) | ast.MatchStar(str(name)):
-                made.add(name)
-            case ast.Call(ast.Name("exec" | "globals" | "setattr")):
-                return []
+def undefined(texts: list[str], known: set[str]) -> list[str]:
+    """Global names that the tests use and nowhere make; none where names may come from anywhere."""
+    if any(re.search(r"\bimport[ \t]*\*|\b(?:exec|globals|setattr)\(", text) for text in texts):
+        return []
+    used, made = set[str](), set(known) | set(vars(builtins))
+    tables = [symtable.symtable(text, "test", "exec") for text in texts]
+    for table in tables:  # grows with the scopes within
+        top = table.get_type() == "module"
+        for symbol in table.get_symbols():
+            if top or symbol.is_global():
+                bound = symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace()
+                (made if bound else used).add(symbol.get_name())
+        tables += table.get_children()
     return sorted(used - made)
 
 
