@@ -3,7 +3,6 @@
 import builtins
 import importlib
 import linecache
-import os
 import resource
 import sys
 from typing import Any
@@ -32,9 +31,8 @@ def builtins_with(names: dict[str, Any]) -> dict[str, Any]:
     return {**names, **vars(builtins)}
 
 
-def prepare(text: str, namespace: dict[str, Any]) -> str:
-    """The text to compile; what asks for a larger stack, for its own source or for long numbers is content."""
-    text = text.removeprefix("\ufeff")
+def prepare() -> None:
+    """What holds for all programs of this process: a request for a larger stack is content, and numbers may be long."""
     sys.set_int_max_str_digits(0)
     real = resource.setrlimit
 
@@ -46,6 +44,11 @@ def prepare(text: str, namespace: dict[str, Any]) -> str:
                 raise
 
     resource.setrlimit = setrlimit
-    namespace["__file__"] = os.path.join(os.getcwd(), FILE_NAME)
+
+
+def place(text: str, namespace: dict[str, Any], directory: str) -> str:
+    """The text to compile; the program finds its own source where a script does."""
+    text = text.removeprefix("\ufeff")
+    namespace["__file__"] = f"{directory}/{FILE_NAME}"
     linecache.cache[FILE_NAME] = (lambda: text,)  # read when it is asked for
     return text

@@ -20,7 +20,8 @@ sys.setrecursionlimit(package.contest.FUNCTION_RECURSION)
 sys.modules["solution"] = module
 encode, leave, entry, failure = codec.encode, os._exit, request["entry"], None
 try:
-    text = package.contest.prepare(request["code"], module.__dict__)
+    package.contest.prepare()
+    text = package.contest.place(request["code"], module.__dict__, os.getcwd())
     exec(compile(text, "solution.py", "exec"), module.__dict__)
     function = package.serving.find(module.__dict__, entry)
     answer = ["v", function(*request["args"], **request["kwargs"])]

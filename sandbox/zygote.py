@@ -48,6 +48,7 @@ def main() -> None:
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         sys.exit(1)
     set_inherited_limits()
+    contest.prepare()
     # The same program prints the same every time. After the forks of `confine`, which seed anew.
     random.seed(0)
     if "numpy.random" in sys.modules:
