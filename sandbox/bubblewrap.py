@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from sandbox import codec, seccomp
+from sandbox.program import Program, classify, memory_file, read_tail
 from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
 from sandbox.script import call_script
-from sandbox.worker import Program, classify, interpreter, memory_file, read_tail
+from sandbox.worker import interpreter
 from sandbox.zygote import read_paths
 
 OUTPUT_MB = 8

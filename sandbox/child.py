@@ -17,7 +17,7 @@ import types
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox import codec, landlock, linux
+from sandbox import codec, contest, conversation, landlock, linux, serving
 
 MAX_DESCRIPTORS = 40
 SETUP_FAILED = 70  # EX_SOFTWARE
@@ -37,6 +37,7 @@ class Jail:
         base_bytes: Address space that a program starts with.
         max_threads: Threads a program may have.
         worker: The worker's process id, as its programs see it.
+        names: What function-style programs use without importing it.
     """
 
     ruleset: int | None
@@ -49,13 +50,33 @@ class Jail:
     base_bytes: int
     max_threads: int
     worker: int
+    names: dict[str, Any]
+
+
+# The descriptors that come with each kind of job, after those of every job.
+STANDARD = ("code", "stdin", "stdout", "stderr")
+FURTHER = {"run": (), "call": ("result",), "serve": ("channel", "beats"), "check": ("result", "channel", "beats")}
 
 
 @dataclass(frozen=True)
 class Job:
-    """One program: its limits, the size of its text, and the descriptors it came with."""
+    """One program, its limits, and the descriptors that it came with.
 
+    Attributes:
+        kind: ``run`` a script, ``call`` one of its functions, ``serve`` them to another process (`conversation`), or
+            ``check``, which is called too and is that other process.
+        timeout_s: Time that it may work, or wait for nobody's work but its own; for ``serve`` in one call.
+        cpu_s: CPU time in all.
+        wall_s: Wall time in all, however busy the machine is.
+        memory_mb, output_mb, code_bytes: Address space, output, size of the text.
+        result: Where `call` writes.
+        channel, beats: See `sandbox.conversation`.
+    """
+
+    kind: str
     timeout_s: float
+    cpu_s: float
+    wall_s: float
     memory_mb: int
     output_mb: int
     code_bytes: int
@@ -63,7 +84,20 @@ class Job:
     stdin: int
     stdout: int
     stderr: int
-    result: int | None  # where `call` writes; None for a program that only reads and prints
+    result: int | None = None
+    channel: int | None = None
+    beats: int | None = None
+
+    @classmethod
+    def received(cls, header: list[Any], descriptors: list[int]) -> "Job":
+        """The job of a header and the descriptors that came with it."""
+        named: dict[str, Any] = dict(zip(STANDARD + FURTHER[header[0]], descriptors, strict=True))
+        return cls(*header, **named)
+
+    def kept(self) -> set[int]:
+        """The descriptors that the program itself holds."""
+        held = (self.result, self.channel, self.beats if self.kind == "check" else None)
+        return {descriptor for descriptor in held if descriptor is not None}
 
 
 def become(jail: Jail, job: Job, stage: socket.socket) -> None:
@@ -76,7 +110,7 @@ def become(jail: Jail, job: Job, stage: socket.socket) -> None:
     leave = os._exit
     exit_code = 1
     try:
-        exit_code = main(text, stage.fileno(), job.result)
+        exit_code = main(text, stage.fileno(), job, jail.names)
     finally:
         while True:
             leave(exit_code)
@@ -96,7 +130,7 @@ def lock_in(jail: Jail, job: Job, stage: socket.socket) -> str:
     linux.prctl(linux.PR_SET_NO_NEW_PRIVS, 1)
     if jail.ruleset is not None:
         landlock.restrict_self(jail.ruleset)
-    close_others({stage.fileno()} if job.result is None else {stage.fileno(), job.result})
+    close_others({stage.fileno()} | job.kept())
     if jail.watch_filter is not None:
         listener = linux.install_filter(jail.watch_filter, listener=True)
         rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, struct.pack("=i", listener))
@@ -116,7 +150,7 @@ def set_limits(jail: Jail, job: Job) -> None:
     memory = job.memory_mb << 20
     address_space = jail.base_bytes + memory
     output = job.output_mb << 20
-    cpu_s = int(job.timeout_s) + 2
+    cpu_s = int(job.cpu_s) + 2
     setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     setrlimit(resource.RLIMIT_FSIZE, (output, output))
@@ -144,14 +178,20 @@ def close_others(kept: set[int]) -> None:
     linux.close_from(first)
 
 
-def main(text: str, stage: int, result: int | None) -> int:
+def main(text: str, stage: int, job: Job, names: dict[str, Any]) -> int:
     """Compile and run; returns the exit code. From here on nothing is trusted."""
-    request = None if result is None else codec.decode(sys.stdin.read())
-    module = types.ModuleType("__main__" if request is None else "solution")
+    request = codec.decode(sys.stdin.read()) if job.kind in ("call", "check") else None
+    module = types.ModuleType("__main__" if job.kind == "run" else "solution")
     module.__dict__["__builtins__"] = builtins
+    if job.kind in ("call", "serve"):
+        module.__dict__["__builtins__"] = contest.builtins_with(names)
+        sys.setrecursionlimit(contest.FUNCTION_RECURSION)
+    if job.kind == "check" and job.channel is not None and job.beats is not None:
+        module.__dict__["program"] = conversation.Program(job.channel, job.beats, contest.builtins_with(names))
     sys.modules[module.__name__] = module
     try:
-        code = compile(text, "solution.py", "exec", dont_inherit=True)
+        text = contest.place(text, module.__dict__, os.environ["HOME"])
+        code = compile(text, contest.FILE_NAME, "exec", dont_inherit=True)
     except BaseException as error:
         traceback.print_exception(type(error), error, None)
         sys.stderr.flush()
@@ -159,6 +199,8 @@ def main(text: str, stage: int, result: int | None) -> int:
     del text
     os.write(stage, b"C")
     os.close(stage)
+    if job.kind == "serve":
+        return serve(code, module.__dict__, job.channel)
     write, truncate, encode = os.pwrite, os.ftruncate, codec.encode
     answer = None
     try:
@@ -173,22 +215,28 @@ def main(text: str, stage: int, result: int | None) -> int:
         exit_code = 1
         report(error)
     exit_code = finish() or exit_code
-    if result is not None and answer is not None:
+    if job.result is not None and answer is not None:
         data = encode(answer).encode()
-        truncate(result, 0)
-        write(result, data, 0)
+        truncate(job.result, 0)
+        write(job.result, data, 0)
     return exit_code
 
 
+def serve(code: types.CodeType, namespace: dict[str, Any], channel: Any) -> int:
+    """Run the program, then answer what is asked of its functions until nobody asks."""
+    server, failed = serving.Server(namespace, channel), None
+    try:
+        exec(code, namespace)
+    except BaseException as error:
+        failed = error
+        report(error)
+    server.serve(failed)
+    return 0
+
+
 def call(namespace: dict[str, Any], request: dict[str, Any]) -> Any:
-    """The value of the function that the request names; a method of a class ``Solution`` will do."""
-    entry = request["entry"]
-    function = namespace.get(entry)
-    if function is None and "Solution" in namespace:
-        function = getattr(namespace["Solution"](), entry, None)
-    if function is None:
-        raise NameError(f"name {entry!r} is not defined")
-    return function(*request["args"], **request["kwargs"])
+    """The value of the function that the request names."""
+    return serving.find(namespace, request["entry"])(*request["args"], **request["kwargs"])
 
 
 def exception_name(error: BaseException) -> str:

@@ -1,24 +1,34 @@
-"""Plain Python values as text, for results that leave a process we do not trust.
+"""Python values as text, for values that leave a process we do not trust.
 
 `encode` runs in the process of model code: it looks at real types only and calls builtin methods unbound, so that the
-methods of a class that the model wrote are never called. `decode` runs outside: whatever the bytes are, it returns
-plain values of exact builtin types or raises `CodecError`, in bounded time and depth. Equal values are the same text
-in any process.
+methods of a class that the model wrote are never called; only an iterator is asked for its items. `decode` runs
+outside: whatever the bytes are, it returns values of builtin types and of those in `sandbox.codec_types`, or raises
+`CodecError`, in bounded time and depth. Equal values are the same text in any process.
 
 It does not carry identity, cycles or types beyond those listed: the rest arrives as `Opaque`, which equals nothing.
 """
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
+from sandbox import codec_types
+
 MAX_DEPTH = 100
-MAX_ITEMS = 1_000_000
+MAX_ITEMS = 4_000_000
 MAX_BYTES = 32 << 20
+# An iterator is carried as its items, if it has no more than these.
+MAX_ITERATED = 10_000
 # Keys of one hash make a set or dict slow to build: its time is the square of their number.
 MAX_SAME_HASH = 100
 SAFE_INTEGER = 1 << 53
+_AS_THEY_ARE = frozenset((str, bool, type(None)))
+
+# Given a value of a type that is not carried: the number by which it can be named later, or None.
+Keep = Callable[[Any], int | None]
+# Given the type's name and that number: what stands for the value.
+Revive = Callable[[str, int | None], Any]
 
 
 class CodecError(ValueError):
@@ -28,8 +38,8 @@ class CodecError(ValueError):
 class Opaque:
     """A value of a type that is not carried. It is equal to nothing, itself included."""
 
-    def __init__(self, type_name: str) -> None:
-        self.type_name = type_name
+    def __init__(self, type_name: str, number: int | None = None) -> None:
+        self.type_name, self.number = type_name, number
 
     def __eq__(self, other: object) -> bool:
         return False
@@ -40,54 +50,84 @@ class Opaque:
         return f"<a value of type {self.type_name}>"
 
 
-def encode(value: Any) -> str:
-    """The value as JSON text."""
-    return json.dumps(_pack(value, MAX_DEPTH), separators=(",", ":"))
+def encode(value: Any, keep: Keep | None = None) -> str:
+    """The value as JSON text. With ``keep``, what is not carried is numbered, and so are iterators."""
+    return json.dumps(_Packer(keep).pack(value, MAX_DEPTH), separators=(",", ":"))
 
 
-def _pack(value: Any, depth: int) -> Any:
-    kind = type(value)
-    if value is None or kind is bool:
-        return value
-    if depth == 0:
-        return ["o", "nested too deep"]
-    bases = kind.__mro__
-    if int in bases:
-        number = int.__int__(value)
-        return number if -SAFE_INTEGER < number < SAFE_INTEGER else ["i", hex(number)]
-    if float in bases:
-        return ["f", float.hex(float.__float__(value))]
-    if str in bases:
-        return str.__str__(value)
-    if list in bases:
-        return ["l", [_pack(item, depth - 1) for item in list.__iter__(value)]]
-    if tuple in bases:
-        return ["t", [_pack(item, depth - 1) for item in tuple.__iter__(value)]]
-    if dict in bases:
-        return ["d", [[_pack(key, depth - 1), _pack(item, depth - 1)] for key, item in dict.items(value)]]
-    if set in bases or frozenset in bases:
-        items = set.__iter__(value) if set in bases else frozenset.__iter__(value)
-        return ["s" if set in bases else "z", sorted((_pack(item, depth - 1) for item in items), key=json.dumps)]
-    if bytes in bases:
-        return ["b", bytes.hex(value)]
-    if complex in bases:
-        return ["c", float.hex(complex.real.__get__(value)), float.hex(complex.imag.__get__(value))]
-    return _pack_array(value, bases, depth) or ["o", type.__dict__["__name__"].__get__(kind)[:100]]
+class _Packer:
+    """Packs one value."""
+
+    def __init__(self, keep: Keep | None) -> None:
+        self.keep = keep
+
+    def pack(self, value: Any, depth: int) -> Any:
+        kind = type(value)
+        if value is None or kind is bool:
+            return value
+        bases = kind.__mro__
+        if depth == 0:
+            number = None if self.keep is None else self.keep(value)
+            return ["o", "nested too deep"] if number is None else ["o", "nested too deep", number]
+        if kind.__module__ == "numpy":  # its scalars derive from the builtin ones
+            return self.other(value, bases, depth)
+        if int in bases:
+            number = int.__int__(value)
+            return number if -SAFE_INTEGER < number < SAFE_INTEGER else ["i", hex(number)]
+        if float in bases:
+            return ["f", float.hex(float.__float__(value))]
+        if str in bases:
+            return str.__str__(value)
+        if list in bases:
+            return ["l", self.items(list.copy(value), depth)]
+        if tuple in bases:
+            return ["t", self.items([*tuple.__iter__(value)], depth)]
+        if dict in bases:
+            return self.mapping(value, bases, depth)
+        if set in bases or frozenset in bases:
+            items = set.__iter__(value) if set in bases else frozenset.__iter__(value)
+            return [
+                "s" if set in bases else "z",
+                sorted((self.pack(item, depth - 1) for item in items), key=json.dumps),
+            ]
+        if bytes in bases:
+            return ["b", bytes.hex(value)]
+        if complex in bases:
+            return ["c", float.hex(complex.real.__get__(value)), float.hex(complex.imag.__get__(value))]
+        return self.other(value, bases, depth)
+
+    def items(self, items: list[Any], depth: int) -> list[Any]:
+        """Each packed; long lists of plain numbers or words are taken whole."""
+        kinds = set(map(type, items))
+        if kinds <= _AS_THEY_ARE or (
+            kinds == {int} and min(items) > -SAFE_INTEGER and max(items) < SAFE_INTEGER and depth > 1
+        ):
+            return items
+        return [self.pack(item, depth - 1) for item in items]
+
+    def mapping(self, value: Any, bases: tuple[type, ...], depth: int) -> list[Any]:
+        """A dict, or one of the library's kinds of it."""
+        pairs = [[self.pack(key, depth - 1), self.pack(item, depth - 1)] for key, item in dict.items(value)]
+        special = codec_types.dict_kind(value, bases)
+        return ["d", pairs] if special is None else ["k", *special, pairs]
+
+    def other(self, value: Any, bases: tuple[type, ...], depth: int) -> Any:
+        """A value of the library's types, an iterator, or neither."""
+        array = codec_types.pack_array(value, bases)
+        if array is not None:
+            return [*array[:-1], self.pack(array[-1], depth - 1)]
+        parts = codec_types.take_apart(value, bases)
+        if parts is not None:
+            return ["x", parts[0], self.items(parts[1], depth)]
+        number = None if self.keep is None else self.keep(value)
+        name = type.__dict__["__name__"].__get__(bases[0])[:100]
+        if number is None and bases[0].__module__ in ("builtins", "itertools") and hasattr(bases[0], "__next__"):
+            items = codec_types.first_items(value, MAX_ITERATED)
+            return ["o", name] if items is None else ["x", "iterator", self.items(items, depth)]
+        return ["o", name] if number is None else ["o", name, number]
 
 
-def _pack_array(value: Any, bases: tuple[type, ...], depth: int) -> Any:
-    """NumPy arrays and scalars as the Python values that they hold; None for other types."""
-    base: Any
-    for base in bases:
-        if base.__module__ == "numpy" and base.__name__ == "ndarray":
-            return _pack(base.tolist(value), depth - 1)
-        if base.__module__ == "numpy" and base.__name__ == "generic":
-            plain = base.item(value)
-            return None if type(plain) is type(value) else _pack(plain, depth - 1)
-    return None
-
-
-def decode(data: bytes | str) -> Any:
+def decode(data: bytes | str, revive: Revive = Opaque) -> Any:
     """The value that `encode` wrote.
 
     Raises:
@@ -96,18 +136,18 @@ def decode(data: bytes | str) -> Any:
     if len(data) > MAX_BYTES:
         raise CodecError(f"{len(data)} bytes, limit {MAX_BYTES}")
     try:
-        return _Unpacker().unpack(json.loads(data), MAX_DEPTH + 1)
+        return _Unpacker(revive).unpack(json.loads(data), MAX_DEPTH + 1)
     except CodecError:
         raise
-    except (ValueError, RecursionError, OverflowError, TypeError) as error:
+    except (ValueError, RecursionError, ArithmeticError, TypeError, LookupError, MemoryError) as error:
         raise CodecError(f"not an encoded value ({type(error).__name__})") from error
 
 
 class _Unpacker:
     """Counts the items of one value."""
 
-    def __init__(self) -> None:
-        self.num_items = 0
+    def __init__(self, revive: Revive) -> None:
+        self.revive, self.num_items = revive, 0
 
     def unpack(self, packed: Any, depth: int) -> Any:
         self.num_items += 1
@@ -127,18 +167,42 @@ class _Unpacker:
             case ["b", str(digits)]:
                 return bytes.fromhex(digits)
             case ["o", str(name)]:
-                return Opaque(name)
+                return self.revive(name, None)
+            case ["o", str(name), int(number)]:
+                return self.revive(name, number)
             case ["d", list(pairs)]:
-                unpacked = [(self.unpack(key, depth - 1), self.unpack(value, depth - 1)) for key, value in pairs]
-                check_hashes(key for key, _ in unpacked)
-                return dict(unpacked)
+                return self.pairs(pairs, depth)
+            case ["k", str(kind), str() | None as factory, list(pairs)]:
+                return codec_types.build_dict(kind, factory, self.pairs(pairs, depth))
+            case ["a", str(dtype), list() | None as shape, items]:
+                return codec_types.build_array(dtype, shape, self.unpack(items, depth - 1))
+            case ["x", str(name), list(parts)]:
+                values = self.items(parts, depth)
+                if name in ("dict_keys", "dict_items"):
+                    check_hashes(values)
+                return codec_types.build(name, values)
             case ["l" | "t" | "s" | "z" as tag, list(items)]:
-                values = [self.unpack(item, depth - 1) for item in items]
+                values = self.items(items, depth)
                 if tag in ("s", "z"):
                     check_hashes(values)
                 build: Any = {"l": list, "t": tuple, "s": set, "z": frozenset}[tag]
                 return build(values)
         raise CodecError("no such tag")
+
+    def items(self, items: list[Any], depth: int) -> list[Any]:
+        """Each unpacked; numbers and words are what they are."""
+        if set(map(type, items)) <= _AS_THEY_ARE | {int}:
+            self.num_items += len(items)
+            if self.num_items > MAX_ITEMS:
+                raise CodecError(f"more than {MAX_ITEMS} items")
+            return items
+        return [self.unpack(item, depth - 1) for item in items]
+
+    def pairs(self, pairs: list[Any], depth: int) -> dict[Any, Any]:
+        """A dict of pairs."""
+        unpacked = [(self.unpack(key, depth - 1), self.unpack(value, depth - 1)) for key, value in pairs]
+        check_hashes(key for key, _ in unpacked)
+        return dict(unpacked)
 
 
 def check_hashes(keys: Iterable[Any]) -> None:

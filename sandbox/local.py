@@ -1,27 +1,33 @@
 """`Sandbox`: a pool of workers on this machine, for callers in many threads."""
 
+import contextlib
+import dataclasses
 import logging
 import math
 import os
 import queue
 import re
+import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from sandbox import codec, selftest
+from sandbox.levels import DEFAULT_MIN_LEVEL, LEVEL_VARIABLE, LEVELS, requested_level
 from sandbox.preloaded import PRELOADED_TOO
-from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
-from sandbox.worker import MAX_PROGRAMS, Program, Worker, WorkerDiedError, interpreter
+from sandbox.program import Program
+from sandbox.result import Confinement, Conversation, Result, SandboxUnavailableError, Status
+from sandbox.worker import MAX_PROGRAMS, Worker, WorkerDiedError, interpreter
 
 log = logging.getLogger(__name__)
 
-LEVEL_VARIABLE = "R1ZERO_SANDBOX_LEVEL"
-LEVELS = (3, 2, 1)
 # Programs that name such a module run in a worker that has it loaded; the others in one that forks faster.
 NEEDS_MORE = re.compile(rf"\b(?:{'|'.join({name.partition('.')[0] for name in PRELOADED_TOO})})\b")
-DEFAULT_MIN_LEVEL = 2
+# The workers of one place, by what they run ("program" or "checker") and whether everything is loaded in them.
+Place = dict[tuple[str, bool], Worker]
+Answer = TypeVar("Answer")
+_BROKEN = (WorkerDiedError, SandboxUnavailableError, OSError)
 
 
 class Sandbox:
@@ -49,7 +55,7 @@ class Sandbox:
         level: int | None = None,
         min_level: int | None = None,
         timeout_s: float = 10.0,
-        memory_mb: int = 512,
+        memory_mb: int = 1024,
         output_mb: int = 8,
         python: str | None = None,
         directory: str | None = None,
@@ -66,13 +72,12 @@ class Sandbox:
         self.closed = False
         first = self._start_highest(requested_level(level), min_level)
         self.level, self.confinement = first.level, self._describe(first)
-        # One place for each program that may run at a time. A place holds up to two workers, by whether everything is
-        # loaded in them; they are started when they are first needed.
-        self.idle: queue.LifoQueue[dict[bool, Worker]] = queue.LifoQueue()
+        # One place for each program that may run at a time. Its workers are started when they are first needed.
+        self.idle: queue.LifoQueue[Place] = queue.LifoQueue()
         self.alive: set[Worker] = {first}
         for _ in range((workers or len(os.sched_getaffinity(0))) - 1):
             self.idle.put({})
-        self.idle.put({True: first})
+        self.idle.put({("program", True): first})
         try:
             selftest.check(self)
         except BaseException:  # Ctrl-C too: no one else knows of the workers
@@ -137,8 +142,53 @@ class Sandbox:
         value, as it could have returned it.
         """
         request = codec.encode({"entry": entry, "args": list(args), "kwargs": dict(kwargs or {})})
-        result, data = self._run(self._program(code, "", request, timeout_s, memory_mb, None))
+        program = self._program(code, "", request, timeout_s, memory_mb, None)
+        result, data = self._run(dataclasses.replace(program, kind="call"))
         return result, codec.read_answer(data)
+
+    def converse(
+        self,
+        code: str,
+        checker: str,
+        args: Sequence[Any],
+        *,
+        timeout_s: float | None = None,
+        memory_mb: int | None = None,
+        checker_s: float = 30.0,
+        checker_mb: int = 1024,
+    ) -> Conversation:
+        """Run ``code``, and beside it the function ``check`` of ``checker``, which may call its functions.
+
+        The two are processes of different workers; `sandbox.conversation` is how they talk. ``checker`` is trusted text
+        and finds a `sandbox.conversation.Program` under the name ``program``.
+        """
+        request = codec.encode({"entry": "check", "args": list(args), "kwargs": {}})
+        served = dataclasses.replace(self._program(code, "", None, timeout_s, memory_mb, None), kind="serve")
+        asking = self._program(checker, "", request, checker_s, checker_mb, None)
+        asking = dataclasses.replace(asking, kind="check", waits_s=served.wall_s())
+        everything = self._needs_everything(code + request)
+
+        def talk(workers: Place) -> Conversation:
+            ours, theirs = socket.socketpair()
+            told, tells = os.pipe()
+            worker, other = self._healthy(workers, "program", everything), self._healthy(workers, "checker", everything)
+            with contextlib.ExitStack() as stack:
+                with ours, theirs:
+                    try:
+                        served_files = stack.enter_context(worker.started(served, [theirs.fileno(), told]))
+                        asking_files = stack.enter_context(other.started(asking, [ours.fileno(), tells]))
+                    finally:
+                        os.close(told)
+                        os.close(tells)
+                checked, data, _ = other.finish(asking, asking_files)
+                result, _, calls = worker.finish(served, served_files)
+            return Conversation(result, checked, codec.read_answer(data), calls)
+
+        try:
+            return self._at_a_place(talk)
+        except _BROKEN as error:
+            broken = self._broken(error)
+            return Conversation(broken, broken, None, 0)
 
     def _program(
         self,
@@ -159,39 +209,57 @@ class Sandbox:
 
     def _run(self, program: Program) -> tuple[Result, bytes]:
         """The result and what a call left to be read by `codec`, from the first place that is free."""
-        if self.closed:
-            raise RuntimeError("this Sandbox is closed")
-        if os.getpid() != self.owner:
-            raise RuntimeError("this Sandbox was made before a fork: make one in each process that runs programs")
-        # At level 1, what is not loaded cannot be imported.
-        everything = self.level == 1 or NEEDS_MORE.search(program.code) is not None
-        workers = self.idle.get()
+        everything = self._needs_everything(program.code)
         try:
-            result, answer = self._healthy(workers, everything).run(program)
-        except (WorkerDiedError, SandboxUnavailableError, OSError) as error:
-            log.warning("sandbox: %s", error)
-            self._retire(workers.pop(everything, None))
-            return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=str(error)), b""
-        except BaseException:  # Ctrl-C: the worker may still run this program, and would answer the next with it
-            self._retire(workers.pop(everything, None))
-            raise
-        finally:
-            self.idle.put(workers)
+            result, answer = self._at_a_place(
+                lambda workers: self._healthy(workers, "program", everything).run(program)
+            )
+        except _BROKEN as error:
+            return self._broken(error), b""
         if result.status is Status.INFRASTRUCTURE_ERROR:
             log.warning("sandbox: %s", result.error)
         return result, answer
 
-    def _healthy(self, workers: dict[bool, Worker], everything: bool) -> Worker:
-        """The worker of this place, with everything loaded or not; a fresh one if it died or has run MAX_PROGRAMS."""
-        worker = workers.get(everything)
+    def _needs_everything(self, text: str) -> bool:
+        """Whether a worker must have all modules loaded: at level 1, what is not loaded cannot be imported."""
+        return self.level == 1 or NEEDS_MORE.search(text) is not None
+
+    def _broken(self, error: Exception) -> Result:
+        """The result where a worker was lost."""
+        log.warning("sandbox: %s", error)
+        return Result(Status.INFRASTRUCTURE_ERROR, confinement=self.confinement, error=str(error))
+
+    def _at_a_place(self, use: Callable[[Place], Answer]) -> Answer:
+        """What comes of using the first place that is free; its workers are retired when that fails."""
+        if self.closed:
+            raise RuntimeError("this Sandbox is closed")
+        if os.getpid() != self.owner:
+            raise RuntimeError("this Sandbox was made before a fork: make one in each process that runs programs")
+        workers = self.idle.get()
+        try:
+            return use(workers)
+        except BaseException:  # Ctrl-C: a worker may still run this program, and would answer the next with it
+            for worker in workers.values():
+                self._retire(worker)
+            workers.clear()
+            raise
+        finally:
+            self.idle.put(workers)
+
+    def _healthy(self, workers: Place, role: str, everything: bool) -> Worker:
+        """The worker of this place for a role, with everything loaded or not; a fresh one if it died or is old.
+
+        A worker that runs checkers never runs the program of a model, so that nothing can be left there for them.
+        """
+        worker = workers.get((role, everything))
         if worker is not None and worker.num_programs < MAX_PROGRAMS and worker.is_alive():
             return worker
-        self._retire(workers.pop(everything, None))
+        self._retire(workers.pop((role, everything), None))
         if self.closed:
             raise WorkerDiedError("this Sandbox was closed meanwhile")
         fresh = Worker(self.level, self.python, self.directory, everything)
         fresh.confinement = self.confinement
-        workers[everything] = fresh
+        workers[role, everything] = fresh
         with self.lock:
             self.alive.add(fresh)
         return fresh
@@ -221,15 +289,3 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def requested_level(level: int | None) -> int | None:
-    """The level asked for in the call or in the environment."""
-    if level is None and os.environ.get(LEVEL_VARIABLE):
-        try:
-            level = int(os.environ[LEVEL_VARIABLE])
-        except ValueError as error:
-            raise ValueError(f"{LEVEL_VARIABLE} = {os.environ[LEVEL_VARIABLE]}: must be 1, 2 or 3.") from error
-    if level is not None and level not in LEVELS:
-        raise ValueError(f"level = {level}: must be 1, 2 or 3; code is never run without seccomp.")
-    return level

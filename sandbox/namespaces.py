@@ -13,6 +13,10 @@ from sandbox import linux
 
 SCRATCH_MOUNT_FLAGS = linux.MS_NOSUID | linux.MS_NODEV
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom", "/dev/random")
+STANDARD_STREAMS = {
+    f"/dev/{name}": f"/proc/self/fd/{number}" for number, name in enumerate(("stdin", "stdout", "stderr"))
+}
+STANDARD_STREAMS["/dev/fd"] = "/proc/self/fd"
 # statvfs flags that a bind mount must keep when it is made read-only, as mount flags: noatime, nodiratime, relatime
 KEPT_FLAGS = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | 1024 | 2048 | (1 << 21)
 ST_RELATIME = 4096
@@ -65,6 +69,8 @@ def build_root(mount_point: str, read_paths: Sequence[str], scratch: str, scratc
             bind_read_only(path, mount_point + path)
     for path in DEVICES:
         bind(path, mount_point + path)
+    for name, target in STANDARD_STREAMS.items():
+        os.symlink(target, mount_point + name)
     os.makedirs(mount_point + scratch)
     os.makedirs(mount_point + "/proc")
     try:

@@ -2,6 +2,7 @@
 
 import enum
 from dataclasses import dataclass
+from typing import Any
 
 
 class Status(enum.StrEnum):
@@ -63,3 +64,19 @@ class Result:
     truncated: bool = False
     confinement: Confinement = Confinement(0, (), ())
     error: str = ""
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """What came of a program and of the checker that called its functions.
+
+    Attributes:
+        program, checker: How each ended.
+        answer: ("value", v) of the checker, or what else `sandbox.codec.read_answer` says.
+        calls: How often the program was asked.
+    """
+
+    program: Result
+    checker: Result
+    answer: tuple[str, Any] | None
+    calls: int

@@ -2,22 +2,28 @@
 
 import inspect
 
-from sandbox import codec
+from sandbox import codec, codec_types, contest, conversation, serving
 
 _SCRIPT = """
 import builtins, os, sys, types
-package, codec = types.ModuleType("sandbox"), types.ModuleType("sandbox.codec")
-package.codec = codec
-sys.modules.update({{"sandbox": package, "sandbox.codec": codec}})
-exec(compile({codec_source!r}, "codec.py", "exec"), codec.__dict__)
+package = sys.modules["sandbox"] = types.ModuleType("sandbox")
+for name, text in {modules!r}.items():
+    module = types.ModuleType("sandbox." + name)
+    sys.modules[module.__name__] = module
+    setattr(package, name, module)
+    exec(compile(text, name + ".py", "exec"), module.__dict__)
+codec = package.codec
 request = codec.decode(sys.stdin.read())
 module = types.ModuleType("solution")
+module.__dict__["__builtins__"] = package.contest.builtins_with(package.contest.customary_names())
+sys.setrecursionlimit(package.contest.FUNCTION_RECURSION)
 sys.modules["solution"] = module
 encode, leave, entry, failure = codec.encode, os._exit, request["entry"], None
 try:
-    exec(compile(request["code"], "solution.py", "exec"), module.__dict__)
-    space = module.__dict__
-    function = space.get(entry) or getattr(space["Solution"](), entry)
+    package.contest.prepare()
+    text = package.contest.place(request["code"], module.__dict__, os.getcwd())
+    exec(compile(text, "solution.py", "exec"), module.__dict__)
+    function = package.serving.find(module.__dict__, entry)
     answer = ["v", function(*request["args"], **request["kwargs"])]
 except Exception as error:
     failure = error
@@ -34,4 +40,6 @@ def call_script(target: str | int) -> str:
 
     ``target`` is a file name or a descriptor; `codec.read_answer` reads what was written.
     """
-    return _SCRIPT.format(codec_source=inspect.getsource(codec), target=target)
+    modules = (codec_types, codec, contest, conversation, serving)
+    texts = {module.__name__.rpartition(".")[2]: inspect.getsource(module) for module in modules}
+    return _SCRIPT.format(modules=texts, target=target)

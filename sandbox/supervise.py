@@ -12,7 +12,7 @@ import struct
 import time
 from typing import Any
 
-from sandbox import child, linux, seccomp
+from sandbox import child, linux, patience, seccomp
 from sandbox.scratch import MAX_SCRATCH_FILES, SCRATCH_MB, Scratch
 
 MAX_THREADS = 64
@@ -23,7 +23,7 @@ MAX_REMOVED = 40
 TICK_S = 0.1
 WRITING_TICK_S = 0.02
 # Events after which a program is killed, see `sandbox.worker.classify`.
-ENDING = {"timeout", "overfull"}
+ENDING = {"timeout", "overfull", "released", "starved"}
 SUPPORTED = linux.MACHINE in seccomp.ARCHITECTURES
 CLONE = seccomp.number("clone", linux.MACHINE) if SUPPORTED else None
 REMOVING = {seccomp.number(name, linux.MACHINE) for name in seccomp.REMOVING_CALLS} if SUPPORTED else set()
@@ -53,6 +53,7 @@ class Run:
             child.become(self.jail, job, theirs)
         theirs.close()
         self.stage, self.listener = ours, -1
+        self.clock = patience.Clock(self.pid, job, self.started)
 
     def report(self) -> dict[str, Any]:
         """Supervise until the end; what the trainer needs to know."""
@@ -66,6 +67,7 @@ class Run:
             self.stage.close()
             if self.listener >= 0:
                 os.close(self.listener)
+        self.clock.listen()
         status, resources = usage
         report: dict[str, Any] = {
             "wall_s": time.monotonic() - self.started,
@@ -73,6 +75,7 @@ class Run:
             "max_rss_mb": resources.ru_maxrss / 1024,
             "exit_code": os.waitstatus_to_exitcode(status),
             "events": sorted(self.events),
+            "calls": self.clock.calls,
             "touched": self.made_files,
         }
         if self.directory is not None and self.jail.watch_filter is None and self.directory.used():
@@ -102,10 +105,10 @@ class Run:
         for descriptor in (pidfd, self.listener, self.control):
             if descriptor >= 0:
                 poll.register(descriptor, select.POLLIN)
-        limit = self.job.timeout_s
-        deadline = self.started + limit
-        cpu_clock = (~self.pid << 3) | 2  # CPUCLOCK_SCHED of that process, see clock_getcpuclockid(3)
-        wait_s, next_look = min(limit, TICK_S), 0.0
+        asking = self.job.beats if self.job.kind == "serve" and self.job.beats is not None else -1
+        if asking >= 0:
+            poll.register(asking, 0)  # wakes when the other end is closed: nobody will ask any more
+        wait_s, next_look = min(self.job.timeout_s, TICK_S), 0.0
         try:
             while True:
                 ready = dict(poll.poll((0.005 if pidfd < 0 else wait_s) * 1000 + 1))
@@ -121,9 +124,11 @@ class Run:
                 elif self.listener in ready:
                     poll.unregister(self.listener)  # nobody is left to ask
                 now = time.monotonic()
-                left = min(deadline - now, limit - time.clock_gettime(cpu_clock))
-                if left <= 0:
-                    self.events.add("timeout")
+                left, late = self.clock.left(now)
+                if asking in ready:
+                    self.events.add("released")
+                elif late:
+                    self.events.add(late)
                 elif self.made_files and self.directory is not None and now >= next_look:
                     next_look = now + WRITING_TICK_S
                     if self.directory.measure()[1] > SCRATCH_MB << 20:

@@ -11,16 +11,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sandbox import codec
-from sandbox.result import Confinement, Result, SandboxUnavailableError, Status
+from sandbox.program import Program, memory_file, read_result, read_tail
+from sandbox.result import Confinement, Result, SandboxUnavailableError
 
 START_S = 60.0  # loading NumPy from a cold network file system
 ANSWER_S = 20.0  # beyond the program's own limit, on a machine under heavy load
-STDERR_BYTES = 64 << 10
 REPLY_BYTES = 1 << 16
 # Programs per worker, against slow leaks. Measured: none in 10,000.
 MAX_PROGRAMS = 20_000
@@ -54,27 +54,6 @@ ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "1",
     "OPENBLAS_MAIN_FREE": "1",
 }
-
-
-@dataclass(frozen=True)
-class Program:
-    """What to run, and its limits.
-
-    Attributes:
-        code: Python source.
-        stdin: Its input.
-        timeout_s: Wall time, and CPU time over all threads.
-        memory_mb: Address space on top of the bare interpreter's.
-        output_mb: Most that it may write to stdout, to stderr and to any one file.
-        request: For a function call: entry, args and kwargs in `codec`'s form; None runs the source as a script.
-    """
-
-    code: str
-    stdin: str = ""
-    timeout_s: float = 10.0
-    memory_mb: int = 512
-    output_mb: int = 8
-    request: str | None = None
 
 
 class WorkerDiedError(Exception):
@@ -147,25 +126,39 @@ class Worker:
         Raises:
             WorkerDiedError: The worker is lost, and with it this run.
         """
+        with self.started(program) as files:
+            return self.finish(program, files)[:2]
+
+    @contextlib.contextmanager
+    def started(self, program: Program, talking: Sequence[int] = ()) -> Iterator[list[int]]:
+        """Starts the program, with the descriptors of a conversation; gives the files of its input and output.
+
+        Raises:
+            WorkerDiedError: The worker is lost.
+        """
         self.num_programs += 1
         stdin = program.stdin if program.request is None else program.request
         files = [memory_file(program.code), memory_file(stdin), memory_file(), memory_file()]
         if program.request is not None:
             files.append(memory_file())
         try:
-            code_bytes = os.fstat(files[0]).st_size
-            header = json.dumps([program.timeout_s, program.memory_mb, program.output_mb, code_bytes]).encode()
+            limits = [program.timeout_s, program.cpu_s(), program.wall_s(), program.memory_mb, program.output_mb]
+            header = json.dumps([program.kind, *limits, os.fstat(files[0]).st_size]).encode()
             try:
-                socket.send_fds(self.control, [header], files)
+                socket.send_fds(self.control, [header], [*files, *talking])
             except OSError as error:
                 raise WorkerDiedError(self.how_it_ended()) from error
-            report = self.receive(program.timeout_s + ANSWER_S)
-            result = read_result(report, program, files[2], files[3], self.confinement)
-            answer = read_tail(files[4], codec.MAX_BYTES + 1) if program.request is not None else b""
-            return result, answer
+            yield files
         finally:
             for descriptor in files:
                 os.close(descriptor)
+
+    def finish(self, program: Program, files: list[int]) -> tuple[Result, bytes, int]:
+        """`run`'s result and bytes of a started program, and how many calls it was asked for."""
+        report = self.receive(program.wall_s() + ANSWER_S)
+        result = read_result(report, program, files[2], files[3], self.confinement)
+        answer = read_tail(files[4], codec.MAX_BYTES + 1) if program.request is not None else b""
+        return result, answer, report["calls"]
 
     def receive(self, timeout_s: float) -> dict[str, Any]:
         """The next report.
@@ -217,68 +210,6 @@ class Worker:
                 with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                     subprocess.run([*command, self.base], stderr=subprocess.DEVNULL, check=False, timeout=30)
         shutil.rmtree(self.base, ignore_errors=True)
-
-
-def memory_file(text: str = "") -> int:
-    """A descriptor of a file in memory that holds ``text``."""
-    descriptor = os.memfd_create("sandbox", os.MFD_CLOEXEC)
-    data = memoryview(text.encode("utf-8", "surrogatepass"))
-    while data:
-        data = data[os.write(descriptor, data) :]
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    return descriptor
-
-
-def read_tail(descriptor: int, max_bytes: int) -> bytes:
-    """The last ``max_bytes`` of a file."""
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, max_bytes, max(0, size - max_bytes))
-
-
-def read_result(report: dict[str, Any], program: Program, stdout: int, stderr: int, confinement: Confinement) -> Result:
-    """The result of a run, from the worker's report and the two output files."""
-    limit = program.output_mb << 20
-    full = os.fstat(stdout).st_size >= limit or os.fstat(stderr).st_size >= limit
-    errors = read_tail(stderr, STDERR_BYTES).decode("utf-8", "replace")
-    status = classify(report, errors, full)
-    ended_itself = status is not Status.INFRASTRUCTURE_ERROR and not {"timeout", "overfull"} & set(report["events"])
-    return Result(
-        status=status,
-        stdout=os.pread(stdout, limit, 0).decode("utf-8", "replace"),
-        stderr=errors,
-        exit_code=report["exit_code"] if ended_itself else None,
-        cpu_s=report["cpu_s"],
-        wall_s=report["wall_s"],
-        max_rss_mb=report["max_rss_mb"],
-        truncated=full,
-        confinement=confinement,
-        error=report.get("error", ""),
-    )
-
-
-def classify(report: dict[str, Any], stderr: str, full: bool) -> Status:
-    """The status. What the program wrote only decides which failure it is called, never whether it failed."""
-    exit_code, events = report["exit_code"], report["events"]
-    if "error" in report:
-        return Status.INFRASTRUCTURE_ERROR
-    if full:
-        return Status.OUTPUT_LIMIT
-    if "timeout" in events or exit_code == -signal.SIGXCPU:
-        return Status.TIMEOUT
-    if exit_code == -signal.SIGSYS:
-        return Status.SECURITY_VIOLATION
-    if report["stage"] == "locked in":
-        return Status.COMPILE_ERROR
-    if exit_code == 0:
-        return Status.OK
-    last_line = stderr.rstrip().rpartition("\n")[2]
-    if exit_code == -signal.SIGXFSZ or {"disk", "overfull"} & set(events) or "[Errno 28]" in last_line:
-        return Status.DISK_LIMIT
-    if "threads" in events or "[Errno 11]" in last_line or "can't start new thread" in last_line:
-        return Status.PROCESS_LIMIT
-    if "MemoryError" in last_line or "[Errno 12]" in last_line:
-        return Status.MEMORY_LIMIT
-    return Status.RUNTIME_ERROR
 
 
 def interpreter() -> str:

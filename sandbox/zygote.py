@@ -19,7 +19,7 @@ import sys
 import sysconfig
 from typing import Any
 
-from sandbox import child, landlock, linux, namespaces, seccomp
+from sandbox import child, contest, landlock, linux, namespaces, seccomp
 from sandbox.preloaded import PRELOADED, PRELOADED_TOO, PRELOADED_WITHOUT_FILES
 from sandbox.scratch import MAX_SCRATCH_FILES, SCRATCH_MB, Scratch
 from sandbox.supervise import MAX_THREADS, Run
@@ -27,6 +27,7 @@ from sandbox.supervise import MAX_THREADS, Run
 MAX_STACK_BYTES = 512 << 20
 THREAD_STACK_BYTES = 8 << 20
 HEADER_BYTES = 4096
+MAX_JOB_DESCRIPTORS = 8
 
 
 def main() -> None:
@@ -47,6 +48,7 @@ def main() -> None:
         control.sendall(json.dumps({"error": f"{type(error).__name__}: {error}"}).encode() + b"\n")
         sys.exit(1)
     set_inherited_limits()
+    contest.prepare()
     # The same program prints the same every time. After the forks of `confine`, which seed anew.
     random.seed(0)
     if "numpy.random" in sys.modules:
@@ -144,6 +146,7 @@ def confine(level: int, base: str) -> tuple[child.Jail, list[str], list[str], Sc
         base_bytes=address_space_bytes(),
         max_threads=MAX_THREADS,
         worker=os.getpid(),
+        names=contest.customary_names(),
     )
     if level >= 2:
         os.chdir(writable)
@@ -257,10 +260,10 @@ class Worker:
     def serve(self) -> None:
         """Run jobs until the control socket closes."""
         while True:
-            header, descriptors, _, _ = socket.recv_fds(self.control, HEADER_BYTES, 5)
+            header, descriptors, _, _ = socket.recv_fds(self.control, HEADER_BYTES, MAX_JOB_DESCRIPTORS)
             if not header:
                 break
-            job = child.Job(*json.loads(header), *descriptors, *[None] * (5 - len(descriptors)))
+            job = child.Job.received(json.loads(header), descriptors)
             report = Run(self.jail, job, self.directory, self.control.fileno()).report()
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -130,7 +130,7 @@ class CodeJudge:
             tests = CodeTests.parse(truth["tests"])
         except ValueError as error:
             return Verdict(None, Outcome.UNGRADEABLE, str(error))
-        code = extract_code(text)
+        code = extract_code(text, tests.entry)
         if code is None:
             return Verdict(0.0, Outcome.NO_ANSWER, "no program, or more than one answer")
         score: Score = "fraction" if self.config.score == "fraction" else "all"
@@ -150,9 +150,14 @@ class CodeJudge:
 
 
 def consists_of(code: str, numbers: Sequence[int]) -> bool:
-    """Whether the integers written in ``code`` are these, in any order.
+    """Whether ``code`` is arithmetic on these integers, each once, in any order.
 
-    >>> consists_of("(1 + 2) * 2", [2, 1, 2]), consists_of("6", [1, 2, 3])
-    (True, False)
+    Anything else that may have a value, such as a name, a comparison or a text, is refused; a comment is not counted.
+
+    >>> consists_of("(1 + 2) * 2", [2, 1, 2]), consists_of("6", [1, 2, 3]), consists_of("len('abc') # 1 2", [1, 2])
+    (True, False, False)
     """
+    code = re.sub(r"#.*", "", code)
+    if not re.fullmatch(r"[0-9+\-*/%()\s]*", code):
+        return False
     return sorted(re.findall(r"[0-9]+", code)) == sorted(map(str, numbers))

@@ -14,7 +14,7 @@ import pytest
 from sandbox_programs import ATTEMPTS, PRELUDE, VIOLATIONS, run_all
 
 from sandbox import Result, Sandbox, SandboxUnavailableError, Status, selftest
-from sandbox.local import LEVEL_VARIABLE
+from sandbox.levels import LEVEL_VARIABLE
 
 X86 = pytest.mark.skipif(platform.machine() != "x86_64", reason="system call numbers of x86_64")
 
