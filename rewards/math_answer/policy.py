@@ -24,6 +24,8 @@ class Policy:
         check_units: A unit that differs from the gold's is wrong. A unit may always be added or left out.
         inequality_as_interval: ``x > 3`` and ``(3, \infty)`` are one answer.
         join_boxes: ``\boxed{1}, \boxed{2}`` is the list 1, 2; otherwise the last box counts.
+        next_question: How a next question would begin, such as "Question:" on a line of its own; nothing behind it is
+            looked at.
         deadline_s: Limit of the symbolic step, in seconds; the steps before it are bounded by the size of the answer.
 
     Raises:
@@ -37,6 +39,7 @@ class Policy:
     check_units: bool = True
     inequality_as_interval: bool = True
     join_boxes: bool = True
+    next_question: tuple[str, ...] = ()
     deadline_s: float = 2.0
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import mpmath
 from mpmath.ctx_mp import MPContext
 
-from rewards.math_answer.evaluate import MAX_FACTORIAL, NoValueError, canonical, holds
+from rewards.math_answer.evaluate import MAX_FACTORIAL, NoValueError, NotExactError, canonical, exact, holds
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 
@@ -101,7 +101,10 @@ class _Arithmetic:
         if op == "inv":
             return 1 / self.value(args[0])
         if op == "pow":
-            return self.power(self.value(args[0]), self.value(args[1]))
+            base, exponent = self.value(args[0]), self.value(args[1])
+            if base.imag == 0 and base.real < 0 and exponent.imag == 0 and exponent.real % 1:
+                return self.real_power(base, exponent, args[1])
+            return self.power(base, exponent)
         if op == "root":
             return self.nth_root(self.value(args[0]), self.value(args[1]))
         if op == "pct":
@@ -125,6 +128,17 @@ class _Arithmetic:
         if real and value.real < 0 and index.real % 2 == 1:
             return -self.power(-value, 1 / index)
         return self.power(value, 1 / index)
+
+    def real_power(self, base: Any, exponent: Any, written: Node) -> Any:
+        """A negative number to a power: real where the power is a fraction with an odd denominator, as its root is."""
+        try:
+            fraction = exact(written)
+        except (NotExactError, TooBigError):
+            return self.power(base, exponent)
+        if fraction.denominator % 2 == 0:
+            return self.power(base, exponent)
+        value = self.power(-base, exponent)
+        return -value if fraction.numerator % 2 else value
 
     def applied(self, node: Node) -> Any:
         name, args = str(node.value), node.args

@@ -30,7 +30,7 @@ Prove = Callable[[Node, Node], Reason]
 CLEAR_DIFFERENCE = 1e-8
 MAX_DIGITS = 1_500
 _STRUCTURE = frozenset(
-    "list set bracket matrix ratio base rel cup cap setminus builder reals empty unit name pm mp".split()
+    "list set bracket matrix cases ratio clock base rel alts cup cap setminus builder reals empty unit name pm mp".split()
 )
 
 
