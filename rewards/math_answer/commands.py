@@ -140,8 +140,10 @@ class Commands(Expressions):
         bottom_at = self.peek(1) if self.peek().text == "{" else self.peek()
         first = derivative[-1] if derivative[0].text == "{" else derivative[0]
         bottom = self.argument()
-        if _is_differential(first) and bottom_at.text.startswith(("d", r"\partial")) and (
-            len(first.text) != 2 or len(bottom_at.text) == 2
+        if (
+            _is_differential(first)
+            and bottom_at.text.startswith(("d", r"\partial"))
+            and (len(first.text) != 2 or len(bottom_at.text) == 2)
         ):
             return Node("big", (top, bottom), "derivative")
         return Node("mul", (top, Node("inv", (bottom,))), "frac")

@@ -123,7 +123,14 @@ class Expressions(Cursor):
             return token.text not in RELATIONS and token.text not in _NO_FACTORS
         if token.text == "[":  # one that ends a half-open interval opens nothing
             behind = self.peek(1)
-            return behind.kind not in ("eof", "sep") and behind.text not in (r"\cup", r"\cap", r"\setminus", ",", ")", "}")
+            return behind.kind not in ("eof", "sep") and behind.text not in (
+                r"\cup",
+                r"\cap",
+                r"\setminus",
+                ",",
+                ")",
+                "}",
+            )
         return token.text in ("(", "{")
 
     def power(self, value: Node | None = None) -> Node:

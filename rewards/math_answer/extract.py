@@ -76,10 +76,9 @@ def extract(
     True
     """
     text = after_thinking(before_the_end(response, next_question))
-    finders = {"box": lambda: boxed(text, join_boxes), "tag": lambda: tagged(text), "hash": lambda: hashed(text)}
-    finders |= {"phrase": lambda: phrased(text), "bare": lambda: bare(text)}
+    finders = {"tag": tagged, "hash": hashed, "phrase": phrased, "bare": bare}
     for place in places:
-        found = finders[place]()
+        found = boxed(text, join_boxes) if place == "box" else finders[place](text)
         if found is not None:
             found = clean(found)
             return Extraction(found, place) if found and len(found) <= MAX_ANSWER_CHARS else None
@@ -88,7 +87,8 @@ def extract(
 
 def before_the_end(response: str, next_question: tuple[str, ...] = ()) -> str:
     """What comes before an end-of-text token, and before the model goes on with the opening of a next question."""
-    ends = [found.start()] if (found := _END_OF_TEXT.search(response)) is not None else []
+    found = _END_OF_TEXT.search(response) if "<" in response else None
+    ends = [found.start()] if found is not None else []
     ends += [at for mark in next_question if (at := response.find(mark)) >= 0]
     return response[: min(ends)] if ends else response
 
@@ -117,6 +117,8 @@ def boxed(text: str, join: bool, percent_behind: bool = True) -> str | None:
     passed_over = False
     boxes: list[tuple[int, int, str]] = []  # of one list, last first: start, end, content
     limit = len(text)  # a box that starts in front of one that never closes must close before that one
+    if not any(name in text for name in _BOX_NAMES):
+        return None
     last = {name: text.rfind(name) for name in _BOX_NAMES}  # each name searched on from its own place: linear
     for _ in range(MAX_BOXES):
         name, start = max(last.items(), key=lambda place: place[1])
@@ -146,7 +148,11 @@ def boxed(text: str, join: bool, percent_behind: bool = True) -> str | None:
     between = [text[left[1] : right[0]] for left, right in zip(boxes[:0:-1], boxes[-2::-1], strict=True)]
     for content, joint in zip(contents[1:], between, strict=False):
         answer += (r" \text{ or } " if re.search(r"\bor\b", joint) else ", ") + content
-    if percent_behind and len(contents) == 1 and (found_sign := _PERCENT_BEHIND.match(text[boxes[0][1] : boxes[0][1] + 30])):
+    if (
+        percent_behind
+        and len(contents) == 1
+        and (found_sign := _PERCENT_BEHIND.match(text[boxes[0][1] : boxes[0][1] + 30]))
+    ):
         answer += r"\%" if found_sign and answer.strip() and "%" not in answer else ""
     return answer
 

@@ -4,6 +4,7 @@ Every function looks at one tree; comparing two is the business of `compare`.
 """
 
 import re
+from collections.abc import Mapping
 from fractions import Fraction
 
 from rewards.math_answer.evaluate import as_number, canonical, holds
@@ -134,7 +135,7 @@ def upward(node: Node) -> tuple[tuple[Node, ...], tuple[str, ...]]:
     return node.args, signs
 
 
-def substituted(node: Node, values: dict[str, Fraction]) -> Node:
+def substituted(node: Node, values: Mapping[str, Fraction]) -> Node:
     """The tree with numbers for its symbols."""
     if node.op == "sym" and node.value in values:
         return Node("num", (), values[str(node.value)])

@@ -9,7 +9,7 @@ from rewards.math_answer.nodes import GREEK, Node, is_prose
 from rewards.math_answer.tokens import Token
 
 MAX_HEAD_TOKENS = 40
-_EQUAL = ("=", r"\approx", r"\equiv")
+EQUAL_SIGNS = ("=", r"\approx", r"\equiv")
 _IN_FRONT = ("=", r"\approx", r"\therefore", r"\Rightarrow", r"\implies", ":")
 _VERBS = frozenset(("is", "are", "equals", "be"))
 _DENIALS = frozenset("not no never wrong incorrect false isn neither nor cannot".split())
@@ -20,6 +20,9 @@ _CLOSING = {"(": ")", "[": "]"}
 
 def lead(cursor: Cursor) -> None:
     r"""Take ``=`` or a label in words, such as ``\text{Answer: }`` or "The answer is", in front of a value."""
+    token = cursor.peek()
+    if token.kind == "num":
+        return
     while cursor.peek().text in _IN_FRONT and cursor.peek().kind != "text" and cursor.peek(1).kind != "eof":
         if cursor.peek().text == r"\approx" and "." not in cursor.peek(1).text + cursor.peek(2).text:
             return  # a whole number that is only nearly right
@@ -61,7 +64,7 @@ def head(cursor: Cursor) -> Node | None:
         depth += (token.text == opening) - (token.text == _CLOSING[opening])
         end += 1
     end = _after_scripts(cursor, end)
-    if depth or cursor.peek(end).text not in _EQUAL:
+    if depth or cursor.peek(end).text not in EQUAL_SIGNS:
         return None
     text = "".join(token.text for token in cursor.tokens[cursor.pos : cursor.pos + end])
     cursor.pos += end

@@ -35,7 +35,18 @@ def _table() -> dict[int, str | None]:
     table |= {"′": "'", "’": "'", "∠": r"\angle ", "…": r"\ldots ", "⋯": r"\cdots ", "∶": ":", "∨": r"\lor "}
     table |= {"∧": r"\land ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "⟨": r"\langle ", "⟩": r"\rangle "}
     table |= {"€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "¢": r"\cents ", "、": ",", "。": ".", "⩽": r"\le "}
-    table |= {"⩾": r"\ge ", "∣": "|", "‖": "|", "∀": r"\forall ", "≡": r"\equiv ", "≃": r"\approx ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil "}
+    table |= {
+        "⩾": r"\ge ",
+        "∣": "|",
+        "‖": "|",
+        "∀": r"\forall ",
+        "≡": r"\equiv ",
+        "≃": r"\approx ",
+        "⌊": r"\lfloor ",
+        "⌋": r"\rfloor ",
+        "⌈": r"\lceil ",
+        "⌉": r"\rceil ",
+    }
     table |= {letter: rf"\mathbb{{{plain}}}" for letter, plain in zip("ℝℤℕℚℂ", "RZNQC", strict=True)}
     table |= {letter: rf"\frac{{{text[0]}}}{{{text[2]}}}" for letter, text in _FRACTIONS.items()}
     table |= {chr(0x3B1 + index): rf"\{name} " for index, name in enumerate(_GREEK) if name != "omicron"}

@@ -20,6 +20,8 @@ def number(cursor: Cursor, token: Token) -> Node:
         raise TooBigError
     if cursor.peek().text == "_":
         return in_base(cursor, token.text)
+    if token.text.isdecimal():
+        return Node("num", (), Fraction(int(token.text)))
     mantissa, _, power = token.text.lower().partition("e")
     if power and abs(int(power)) > MAX_EXPONENT:
         raise TooBigError

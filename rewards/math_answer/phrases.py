@@ -28,7 +28,9 @@ _SAME = {
 _EACH = frozenset(("all", "any", "every", "each"))
 _NO_MORE = frozenset(("<", ">", r"\le", r"\ge", "=", r"\ne"))
 _INTEGERS = frozenset(("integer", "integers"))
-_BETWEEN = frozenset(("where", "with", "for", "and", "some", "any", "all", "every", "each", "is", "are", "an", "be", "a"))
+_BETWEEN = frozenset(
+    ("where", "with", "for", "and", "some", "any", "all", "every", "each", "is", "are", "an", "be", "a")
+)
 
 
 def meaning(words: str) -> Node | None:
@@ -52,6 +54,8 @@ def without_tail(tokens: list[Token]) -> list[Token]:
 
     Only what says nothing new is cut: a quantifier without a condition, and integers that the answer is written in.
     """
+    if len(tokens) < 3 or tokens[-1].kind == "num":
+        return tokens
     for at, token in enumerate(tokens):
         if at == 0 or token.text not in ("for", r"\forall"):
             continue

@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rewards.verdict import Outcome, Verdict
 
@@ -94,6 +95,7 @@ class MathVerdict(Verdict):
     reason: Reason = Reason.DIFFERS
 
 
+@lru_cache(maxsize=1024)
 def verdict(reason: Reason, detail: str = "") -> MathVerdict:
     """The verdict that ``reason`` stands for."""
     outcome = OUTCOMES.get(reason, Outcome.WRONG)

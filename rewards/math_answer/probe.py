@@ -8,6 +8,8 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import mpmath
@@ -22,14 +24,15 @@ MAX_LOG10 = 4_000  # of any intermediate value that is evaluated to many digits
 Point = Mapping[str, Fraction]
 
 
-def point(names: frozenset[str], index: int, negative: bool = False) -> dict[str, Fraction]:
+@lru_cache(maxsize=4096)
+def point(names: frozenset[str], index: int, negative: bool = False) -> Mapping[str, Fraction]:
     """A value for each name, in (1/2, 5/2), with 50 digits drawn by a hash; the same in every process."""
     values = {}
     for name in names:
         digest = hashlib.sha256(f"{index}:{name}".encode("utf-8", "surrogatepass")).digest()
         value = Fraction(1, 2) + Fraction(2 * (int.from_bytes(digest[:24], "big") | 1), 1 << 192)
         values[name] = -value if negative else value
-    return values
+    return MappingProxyType(values)
 
 
 def opaque_value(name: str) -> Fraction:

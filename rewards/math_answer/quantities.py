@@ -82,7 +82,9 @@ def unit(cursor: Cursor) -> list[Node]:
             break
         elif cursor.peek().text in ("*", "."):
             cursor.pos += 1
-        elif cursor.peek().text == "-" and cursor.peek(1).kind == token.kind == "text" and cursor.peek(2).kind == "text":
+        elif (
+            cursor.peek().text == "-" and cursor.peek(1).kind == token.kind == "text" and cursor.peek(2).kind == "text"
+        ):
             cursor.pos += 1  # "two-digit numbers"
             parts[-1] = (f"{token.text}-", parts[-1][1])
         elif cursor.peek().kind not in ("text", "word"):

@@ -162,7 +162,11 @@ def _distance(node: Node) -> tuple[Node, list[Piece]] | None:
     inside, radius, sign = node.args[0].args[0], node.args[1], node.value[0]
     terms = inside.args if inside.op == "add" else (inside,)
     names = [term for term in terms if term.op == "sym" and term.value not in ("z", "w")]  # those are complex numbers
-    if len(names) != 1 or symbols(Node("add", tuple(term for term in terms if term is not names[0]))) or symbols(radius):
+    if (
+        len(names) != 1
+        or symbols(Node("add", tuple(term for term in terms if term is not names[0])))
+        or symbols(radius)
+    ):
         return None
     center = as_number(Node("add", tuple(Node("neg", (term,)) for term in terms if term is not names[0])))
     low, high = (as_number(Node("add", (center, end))) for end in (Node("neg", (radius,)), radius))

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from rewards.math_answer.commands import Commands
 from rewards.math_answer.evaluate import symbols
-from rewards.math_answer.heads import head, lead
+from rewards.math_answer.heads import EQUAL_SIGNS, head, lead
 from rewards.math_answer.nodes import MATRICES, RELATIONS, TRANSPARENT, Node, NotMathError, is_prose
 from rewards.math_answer.numbers import TooBigError, written
 from rewards.math_answer.numerals import clock_time, in_base
@@ -55,7 +55,7 @@ class _Parser(Commands):
     def relation(self) -> Node:
         """Expressions with ``=``, ``<`` and the like between them; one expression is left as it is."""
         lead(self)
-        name = head(self) or self.text_name()
+        name = (head(self) or self.text_name()) if not self.texts.isdisjoint(EQUAL_SIGNS) else None
         signs: list[str] = []
         sides = [name if name is not None else self.over()]
         while self.peek().text in RELATIONS and self.peek().kind != "text":
@@ -75,11 +75,12 @@ class _Parser(Commands):
     def over(self) -> Node:
         r"""One expression, or what stands in front of and behind ``\over`` or ``\choose``."""
         left = self.union()
+        if self.peek().text not in (r"\over", r"\choose"):
+            return left
         if self.accept(r"\over"):
             return Node("mul", (left, Node("inv", (self.union(),))), "frac")
-        if self.accept(r"\choose"):
-            return Node("binom", (left, self.union()))
-        return left
+        self.pos += 1
+        return Node("binom", (left, self.union()))
 
     def text_name(self) -> Node | None:
         r"""A left side in words (``\text{Area} = ``), if the next tokens are one."""
@@ -102,7 +103,7 @@ class _Parser(Commands):
 
     def ratio(self) -> Node:
         """``3:2``, a time of day, or one sum."""
-        clock = clock_time(self)
+        clock = clock_time(self) if ":" in self.texts else None
         if clock is not None:
             return clock
         parts = [self.sum()]

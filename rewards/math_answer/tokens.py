@@ -45,6 +45,7 @@ _TOKEN = re.compile(
 )
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9/])(?!,[0-9])(?:\.[0-9]+)?(?!\s*\\frac)")
 _SHOWN_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}|,\\!\s*|\\,)(?=[0-9]{3}(?![0-9]))")
+_OPEN_BRACE = re.compile(r"\s*\{")
 _ARRAY_COLUMNS = re.compile(r"\s*\{[lcr|@{}\s]*\}")
 
 TEXT_COMMANDS = frozenset(
@@ -118,7 +119,7 @@ def tokenise(text: str) -> list[Token]:
             if kind == "begin" and part == "array" and (columns := _ARRAY_COLUMNS.match(text, pos)):
                 pos = columns.end()
         elif part in TEXT_COMMANDS or part in FONT_COMMANDS:
-            after = re.compile(r"\s*\{").match(text, pos)
+            after = _OPEN_BRACE.match(text, pos)
             space = space or part in TEXT_COMMANDS
             if after is not None:
                 modes.append("text" if part in TEXT_COMMANDS else "font")
