@@ -21,7 +21,7 @@ def notations(node: Node, separators: tuple[str, ...]) -> tuple[Node, ...]:
 
 
 def values_of(node: Node) -> tuple[Node, ...]:
-    r"""The values that ``a \approx b`` answers: ``a``, and ``b`` where it is ``a`` rounded to the decimals that it shows.
+    r"""What ``a \approx b`` answers: ``a``, and ``b`` where it is ``a`` rounded to the decimals that it shows.
 
     A decimal or a whole number is not rounded once more: ``5.1 \approx 5`` says 5.1.
     """

@@ -11,11 +11,11 @@ from functools import lru_cache
 from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, symbols
 from rewards.math_answer.extract import extract
 from rewards.math_answer.forms import is_name, plus_minus, split_unit
-from rewards.math_answer.reading import read
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError, written
 from rewards.math_answer.policy import DEFAULT, Policy
 from rewards.math_answer.probe import in_double, point
+from rewards.math_answer.reading import read
 from rewards.math_answer.reals import NoSetError, Piece, looks_like_set, pieces
 from rewards.math_answer.scalars import is_scalar
 

@@ -1,4 +1,4 @@
-"""Chinese words of answers in LaTeX: units, measure words, "and", "or", and the usual phrases. Numerals are not read."""
+"""Chinese words of answers in LaTeX: units, measure words, "and", "or", and usual phrases. Numerals are not read."""
 
 import re
 

@@ -92,7 +92,7 @@ class Comparison(Lists):
             parts = components(gold, len(pred.args))
             return Reason.SHAPE if parts is None else self.in_order(parts, pred.args)
         if gold.op == "cases" and pred.op == "cases":
-            return self.matched(gold.args, pred.args)
+            return self.matched(list(gold.args), list(pred.args))
         if gold.op == "clock" or pred.op == "clock":
             return self.clocks(gold, pred)
         if gold.op == "ratio" and pred.op == "ratio":

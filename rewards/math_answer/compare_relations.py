@@ -34,15 +34,15 @@ class Relations(Scalars):
         if is_name(sides[0]):
             if not steps and symbols(sides[0]) & symbols(value):
                 return None
-        elif is_scalar(sides[0]) and not symbols(sides[0]):
-            name, steps = None, sides
+        elif is_scalar(sides[0]) and not symbols(sides[0]) and any(side != value for side in sides):
+            name, steps = None, sides  # but not 0 = 0, which says nothing
         else:
             return None
         return (name, value) if all(accepted(self.scalars(value, step)) for step in steps) else None
 
     def labelled(self, node: Node) -> Node | None:
         """The value that ``x + y = 13`` gives what is asked for; only an answer may be read so, never a gold."""
-        if set(node.value or ()) != {"="} or not is_label(node.args[0]):
+        if not isinstance(node.value, tuple) or set(node.value) != {"="} or not is_label(node.args[0]):
             return None
         label, *steps, value = node.args
         if symbols(label) & symbols(value):

@@ -9,11 +9,11 @@ from fractions import Fraction
 from rewards.math_answer.cursor import Cursor
 from rewards.math_answer.nodes import CURRENCY, FUNCTIONS, RELATIONS, Node, NotMathError, is_prose
 from rewards.math_answer.numerals import mixed_number, number
-from rewards.math_answer.vectors import transposed
 from rewards.math_answer.phrases import arc
 from rewards.math_answer.quantities import starts_unit, unit
 from rewards.math_answer.tokens import Token
 from rewards.math_answer.units import PERCENT
+from rewards.math_answer.vectors import transposed
 
 _SIGNS = ("+", "-", r"\pm", r"\mp")
 _OPENINGS = ("(", "[", "]", "{", r"\{", r"\langle", r"\lfloor", r"\lceil")

@@ -111,8 +111,8 @@ def clean(text: str) -> str:
 def boxed(text: str, join: bool, percent_behind: bool = True) -> str | None:
     r"""The content of the last balanced box, or of the boxes joined to it; None when there is no box.
 
-    A box that holds no answer, such as ``\boxed{...}``, is passed over; "" when there are only such boxes. A percent sign
-    behind the box belongs to the answer, unless ``percent_behind`` is False.
+    A box that holds no answer, such as ``\boxed{...}``, is passed over; "" when there are only such boxes. A percent
+    sign behind the box belongs to the answer, unless ``percent_behind`` is False.
     """
     passed_over = False
     boxes: list[tuple[int, int, str]] = []  # of one list, last first: start, end, content

@@ -56,8 +56,8 @@ def as_clock(node: Node) -> tuple[Fraction, Fraction, Fraction, str] | None:
 def is_label(node: Node) -> bool:
     r"""Whether a tree can stand in front of ``=`` as the thing asked for: ``x+y``, ``|z|``, ``\cos A``, ``BC^2``.
 
-    It names something and holds no number but in exponents, orders of roots, and arguments of functions: ``2x = 10`` is a
-    problem put once more. In a sum no exponents may be either: ``x^2+y^2 = 1`` is a curve.
+    It names something and holds no number but in exponents, orders of roots, and arguments of functions: ``2x = 10`` is
+    a problem put once more. In a sum no exponents may be either: ``x^2+y^2 = 1`` is a curve.
     """
     if node.op == "neg":
         return False

@@ -13,8 +13,8 @@ class Node(NamedTuple):
 
     Attributes:
         op: num sym const add mul neg inv pow root fn abs fact binom deg pct pm mp call big (values);
-            list set bracket matrix cases ratio clock base rel alts cup cap setminus builder reals empty unit name (structure).
-            ``clock`` is a time of day, ``alts`` one value in several notations.
+            list set bracket matrix cases ratio clock base rel alts cup cap setminus builder reals empty unit name
+            (structure). ``clock`` is a time of day, ``alts`` one value in several notations.
         args: Children.
         value: Number, name, unit, brackets or relation signs; by ``op``.
     """

@@ -65,8 +65,8 @@ def without_tail(tokens: list[Token]) -> list[Token]:
             found = [one.text for one in tail]
             if r"\in" not in found or found[-2:] == ["R", "}"] or found[-1] == "R" or _integers(tail):
                 return _trimmed(tokens[:at])
-    at = _integer_tail(tokens)
-    return tokens if at is None else _trimmed(tokens[:at])
+    end = _integer_tail(tokens)
+    return tokens if end is None else _trimmed(tokens[:end])
 
 
 def _integers(tail: list[Token]) -> bool:
@@ -79,7 +79,7 @@ def _integer_tail(tokens: list[Token]) -> int | None:
     if len(tokens) < 4 or not _integers(tokens):
         return None
     at = len(tokens) - 1
-    names = set()
+    names: set[str] = set()
     while at and (
         tokens[at].text in ("{", "}", "(", ")", r"\in", r"\mathbb", ",") or _counts(tokens[at]) or _letter(tokens[at])
     ):

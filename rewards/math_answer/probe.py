@@ -15,7 +15,7 @@ from typing import Any
 import mpmath
 from mpmath.ctx_mp import MPContext
 
-from rewards.math_answer.evaluate import MAX_FACTORIAL, NoValueError, NotExactError, canonical, exact, holds
+from rewards.math_answer.evaluate import MAX_FACTORIAL, NotExactError, NoValueError, canonical, exact, holds
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 

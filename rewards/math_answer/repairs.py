@@ -1,7 +1,7 @@
 r"""Undoes what clean-ups and layout have done to the text of an answer, before it is read.
 
 Golds of published sets have lost a backslash between matrix rows, carry a line break at their end or doubled
-backslashes; answers carry row spacing, ordinal endings, ``p.m.`` and Chinese measure words. Nothing here looks at values.
+backslashes; answers carry row spacing, ordinal endings and ``p.m.``. Nothing here looks at values.
 """
 
 import re
