@@ -15,7 +15,7 @@ _LABEL = re.compile(
 )
 _OTHER = re.compile(r"(?<![A-Za-z\\])[A-J](?![A-Za-z])|(?<![A-Za-z])(?:or|not)(?![A-Za-z])")
 _LETTERS = re.compile(r"[A-J](?:(?:,|;|and|&)*[A-J])*")
-_SILENT = re.compile(rf"{_FONT}|[\s$(){{}}.]|\\[ ,;]")
+_SILENT = re.compile(rf"{_FONT}|[Oo]ption|[Cc]hoice|[\s$(){{}}.]|\\[ ,;]")
 
 
 class Labelled(NamedTuple):

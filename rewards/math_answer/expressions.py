@@ -35,6 +35,10 @@ class Expressions(Cursor):
         """What a LaTeX command that was taken starts."""
         raise NotImplementedError
 
+    def union(self) -> Node:
+        """Sets joined by union, intersection or difference; or a sum."""
+        raise NotImplementedError
+
     def delimited(self, token: Token) -> Node:
         """What an opening bracket or environment that was taken encloses."""
         raise NotImplementedError
@@ -216,7 +220,7 @@ class Expressions(Cursor):
         """An absolute value whose opening bar was taken."""
         self.in_abs += 1
         self.enter()
-        value = self.sum()
+        value = self.union()
         self.expect("|")
         self.depth -= 1
         self.in_abs -= 1

@@ -111,7 +111,7 @@ def as_choice(gold: str, answer: str, policy: Policy) -> bool:
     one, other = labelled(gold), labelled(answer)
     if one is None and other is None:
         several = letters(gold)
-        return len(several) > 1 and several == letters(answer)
+        return several != "" and several == letters(answer)
     if one is None or other is None:
         label, plain, plain_is_gold = (other, gold, True) if one is None else (one, answer, False)
         assert label is not None

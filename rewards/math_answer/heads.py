@@ -74,11 +74,25 @@ def head(cursor: Cursor) -> Node | None:
 def _after_name(cursor: Cursor) -> int:
     r"""How many tokens the name of a function takes: ``y``, ``\phi``, ``\text{Var}``, ``\mathbb{E}``; 0 for none."""
     token = cursor.peek()
+    if token.text == "(":
+        return _combined(cursor)
     if token.text == r"\mathbb":
         return 4 if cursor.peek(1).text == "{" else 2
     if token.kind == "word":
         return int(len(token.text) == 1 or token.text in _OF_EVENTS)
     return int(token.kind == "text" or token.text in GREEK or token.text == r"\Pr")
+
+
+def _combined(cursor: Cursor) -> int:
+    """The tokens of ``(f+g)``, sums and products of functions with one letter; 0 for anything else."""
+    ahead = 1
+    while cursor.peek(ahead).kind == "word" and len(cursor.peek(ahead).text) == 1:
+        if cursor.peek(ahead + 1).text == ")":
+            return ahead + 2 if ahead > 1 else 0
+        if cursor.peek(ahead + 1).text not in ("+", "-", "*", "/", r"\circ"):
+            return 0
+        ahead += 2
+    return 0
 
 
 def _after_scripts(cursor: Cursor, ahead: int) -> int:

@@ -47,7 +47,7 @@ class _Parser(Commands):
             while (token := self.peek()).text in (",", ";") or token.kind == "sep":
                 sign = token.text if token.kind == "sep" or not sign else sign
                 self.pos += 1
-            if not sign or self.peek().text == "&":
+            if not sign or self.peek().text in ("&", r"\\") or self.peek().kind == "end":
                 return items, signs
             signs.append(sign)
             items.append(self.relation())
@@ -233,7 +233,7 @@ class _Parser(Commands):
             while self.peek().text.lower() in ("if", "for", "when", "where", "as") and self.peek(1).kind != "end":
                 self.pos += 1
             if self.peek().text.lower() in ("otherwise", "else"):
-                self.pos += 1
+                self.pos += 1 + (self.peek(1).text in (".", ","))
                 return [*cells, Node("name", (), "otherwise")]
 
     def matrix(self) -> Node:

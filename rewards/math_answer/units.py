@@ -86,9 +86,11 @@ _NOT_UNITS = frozenset(
 )
 # Words that say what kind of thing is counted; a noun must follow.
 _ADJECTIVES = frozenset(
-    """positive negative right real distinct different possible non-negative nonnegative ordered unordered prime whole
+    """decimal positive negative right real distinct different possible non-negative nonnegative ordered unordered prime whole
     even odd natural total such digit unique equal""".split()
 )
+# What may follow a unit without another meaning: 5 years old, 3 metres long.
+_SAY_NOTHING = frozenset("old long tall wide high deep away left remaining altogether apart".split())
 _HEDGES = frozenset("not non or more less fewer least most than half hundred thousand million billion".split())
 _MAX_UNIT_WORDS = 3
 
@@ -114,6 +116,8 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
         if at + 1 < len(parts) and (word.endswith("-") or word.lower() in _ADJECTIVES) and parts[at + 1][0].isalpha():
             if word.lower().rstrip("-") in _HEDGES:
                 return None
+            continue
+        if at and word in _SAY_NOTHING:
             continue
         if word in _COMPOUND:
             for unit, times in _COMPOUND[word]:
