@@ -15,6 +15,7 @@ No text is ever evaluated: no ``eval``, ``sympify`` or ``parse_expr``.
 from rewards.math_answer.ballot import canonical_answer
 from rewards.math_answer.grade import check_gold, grade
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason
+from rewards.math_answer.reading import is_text_of_mathematics
 from rewards.math_answer.symbolic import warm_up
 
 __all__ = [
@@ -25,5 +26,6 @@ __all__ = [
     "canonical_answer",
     "check_gold",
     "grade",
+    "is_text_of_mathematics",
     "warm_up",
 ]

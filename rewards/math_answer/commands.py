@@ -89,7 +89,7 @@ class Commands(Expressions):
             return Node("binom", (self.argument(), self.argument()))
         if name in CONSTANTS:
             return Node("const", (), CONSTANTS[name])
-        if name in GREEK or name == "T":
+        if name in GREEK or name in ("T", r"\partial", r"\nabla"):
             return self.symbol(name)
         if name[1:] in FUNCTIONS or name == r"\acot":
             return self.function(FUNCTIONS.get(name[1:], name[1:]))

@@ -87,9 +87,11 @@ def extract(
 
 def before_the_end(response: str, next_question: tuple[str, ...] = ()) -> str:
     """What comes before an end-of-text token, and before the model goes on with the opening of a next question."""
-    found = _END_OF_TEXT.search(response) if "<" in response else None
-    ends = [found.start()] if found is not None else []
-    ends += [at for mark in next_question if (at := response.find(mark)) >= 0]
+    ends = [at for mark in next_question if (at := response.find(mark)) >= 0]
+    for found in _END_OF_TEXT.finditer(response) if "<" in response else ():
+        if response[: found.start()].strip():  # not the opening of the model's own turn
+            ends.append(found.start())
+            break
     return response[: min(ends)] if ends else response
 
 
@@ -196,8 +198,15 @@ def tagged(text: str) -> str | None:
     content = text[opening + len(ANSWER_OPEN) : close]
     if len(content) > MAX_ANSWER_CHARS:
         return content
-    stated = boxed(content, join=True) or (phrased(content) if len(_WORDS.findall(content)) > 2 else None)
-    return stated or content
+    return boxed(content, join=True) or _stated(content) or content
+
+
+def _stated(sentences: str) -> str | None:
+    """What the last of several words says "the answer is"; None when it says more behind it."""
+    if len(_WORDS.findall(sentences)) <= 2:
+        return None
+    last = list(_PHRASE.finditer(sentences))
+    return phrased(sentences) if last and not _STOPS.search(sentences[last[-1].end() :].strip(" *:\n\t")) else None
 
 
 def hashed(text: str) -> str | None:

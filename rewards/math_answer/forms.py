@@ -75,7 +75,9 @@ def _without_numbers(node: Node) -> bool:
         return _without_numbers(node.args[0])
     if node.op == "add" and holds(node, "pow", "root"):
         return False
-    return node.op in ("add", "mul", "neg", "inv", "abs", "fact", "cup", "cap", "setminus") and all(map(_without_numbers, node.args))
+    return node.op in ("add", "mul", "neg", "inv", "abs", "fact", "cup", "cap", "setminus") and all(
+        map(_without_numbers, node.args)
+    )
 
 
 def is_name(node: Node) -> bool:

@@ -47,7 +47,7 @@ CONSTANTS |= {"infinity": "inf", "Infinity": "inf", "oo": "inf", "inf": "inf"}
 GREEK = frozenset(
     rf"\{name}"
     for name in """alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi rho sigma tau upsilon phi
-    chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar partial nabla varsigma vartheta varrho""".split()
+    chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar varsigma vartheta varrho""".split()
 )
 GREEK_WORDS = frozenset(name[1:] for name in GREEK) | {"pi"}
 RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx", r"\equiv"))

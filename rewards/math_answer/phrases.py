@@ -26,7 +26,10 @@ _SAME = {
     **dict.fromkeys(("infinite", "infinitely many solutions", "infinite solutions"), "infinitely many"),
 }
 _EACH = frozenset(("all", "any", "every", "each"))
-_NO_MORE = frozenset(("<", ">", r"\le", r"\ge", "=", r"\ne"))
+_DOMAIN = _EACH | frozenset(
+    r"\in \mathbb { } ^ + ( ) , . real reals number numbers value values of the in integer integers natural positive "
+    r"nonnegative rational complex and".split()
+)
 _INTEGERS = frozenset(("integer", "integers"))
 _BETWEEN = frozenset(
     ("where", "with", "for", "and", "some", "any", "all", "every", "each", "is", "are", "an", "be", "a")
@@ -61,10 +64,8 @@ def without_tail(tokens: list[Token]) -> list[Token]:
             continue
         tail = tokens[at + 1 :]
         quantified = token.text == r"\forall" or (tail and tail[0].text in _EACH)
-        if quantified and not any(one.kind == "num" or one.text in _NO_MORE for one in tail):
-            found = [one.text for one in tail]
-            if r"\in" not in found or found[-2:] == ["R", "}"] or found[-1] == "R" or _integers(tail):
-                return _trimmed(tokens[:at])
+        if quantified and all(_letter(one) or one.text.lower() in _DOMAIN for one in tail):
+            return _trimmed(tokens[:at])
     end = _integer_tail(tokens)
     return tokens if end is None else _trimmed(tokens[:end])
 

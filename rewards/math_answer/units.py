@@ -86,8 +86,8 @@ _NOT_UNITS = frozenset(
 )
 # Words that say what kind of thing is counted; a noun must follow.
 _ADJECTIVES = frozenset(
-    """decimal positive negative right real distinct different possible non-negative nonnegative ordered unordered prime whole
-    even odd natural total such digit unique equal""".split()
+    """decimal positive negative right real distinct different possible non-negative nonnegative ordered unordered prime
+    whole even odd natural total such digit unique equal""".split()
 )
 # What may follow a unit without another meaning: 5 years old, 3 metres long.
 _SAY_NOTHING = frozenset("old long tall wide high deep away left remaining altogether apart".split())
