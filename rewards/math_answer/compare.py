@@ -126,10 +126,13 @@ class Comparison(Lists):
     def clocks(self, gold: Node, pred: Node) -> Reason:
         """Times of day, hour by hour and minute by minute: 10:00 is not 5:00. "am" and "pm" may be left out once."""
         if pred.op == "ratio" or gold.op == "ratio":
+            clock = pred if gold.op == "ratio" else gold
+            if any(isinstance(arg.value, Fraction) and arg.value < 10 for arg in clock.args[1:]):
+                return Reason.SHAPE  # no ratio is written 2:05
             if gold.op == "ratio":
                 return self.ratios(gold, pred._replace(op="ratio"))
             return self.in_order(gold.args, pred.args)
-        left, right = as_clock(gold), as_clock(pred)
+        left, right = as_clock(gold, bool(pred.value)), as_clock(pred, bool(gold.value))
         if left is None or right is None:
             return Reason.SHAPE
         if left[:3] != right[:3]:

@@ -38,8 +38,11 @@ def without_percent(node: Node) -> Node:
     return node.args[0] if node.op == "pct" else node
 
 
-def as_clock(node: Node) -> tuple[Fraction, Fraction, Fraction, str] | None:
-    """Hour, minute, second, and "am", "pm" or ""; of "9 pm" too. None when the tree is no time of day."""
+def as_clock(node: Node, half_days: bool = False) -> tuple[Fraction, Fraction, Fraction, str] | None:
+    """Hour, minute, second, and "am", "pm" or ""; of "9 pm" too. None when the tree is no time of day.
+
+    With ``half_days``, 16:30 is 4:30 pm: the time that it is compared with says which half of the day it means.
+    """
     if node.op == "mul" and len(node.args) == 2 and node.args[1].op == "unit" and node.args[1].value in ("am", "pm"):
         node = Node("clock", node.args[:1], node.args[1].value)
     if node.op != "clock" or any(arg.op != "num" for arg in node.args):
@@ -48,7 +51,7 @@ def as_clock(node: Node) -> tuple[Fraction, Fraction, Fraction, str] | None:
     assert isinstance(hour, Fraction)
     assert isinstance(minute, Fraction)
     assert isinstance(second, Fraction)
-    if not node.value and hour > 12:
+    if half_days and not node.value and hour > 12:
         return hour - 12, minute, second, "pm"
     return hour, minute, second, str(node.value)
 

@@ -12,7 +12,11 @@ MAX_HEAD_TOKENS = 40
 EQUAL_SIGNS = ("=", r"\approx", r"\equiv")
 _IN_FRONT = ("=", r"\approx", r"\therefore", r"\Rightarrow", r"\implies", ":")
 _VERBS = frozenset(("is", "are", "equals", "be"))
-_DENIALS = frozenset("not no never wrong incorrect false isn neither nor cannot".split())
+# Words that deny what follows, or multiply it.
+_DENIALS = frozenset(
+    "not no never wrong incorrect false isn neither nor cannot tens dozens hundred hundreds thousand thousands million "
+    "millions billion billions lakhs crores".split()
+)
 # Operators whose argument may be an event or a set: P(X = 3), E[X], n(A \cup B).
 _OF_EVENTS = frozenset("P E V D N n Pr Var Cov SD".split())
 _CLOSING = {"(": ")", "[": "]"}

@@ -25,6 +25,7 @@ _SAME = {
     **dict.fromkeys(("not defined", "is undefined", "it is undefined"), "undefined"),
     **dict.fromkeys(("infinite", "infinitely many solutions", "infinite solutions"), "infinitely many"),
 }
+_ANSWER_IS = re.compile(r"^(?:so )?(?:the )?(?:final )?(?:answer|result|solution) (?:is |: )+(?!not )(?=[^ ])")
 _EACH = frozenset(("all", "any", "every", "each"))
 _DOMAIN = _EACH | frozenset(
     r"\in \mathbb { } ^ + ( ) , . real reals number numbers value values of the in integer integers natural positive "
@@ -48,7 +49,8 @@ def meaning(words: str) -> Node | None:
 
 
 def usual(words: str) -> str:
-    """The usual wording of a text: "does not exist" for DNE."""
+    """The usual wording of a text: "does not exist" for DNE; without "the answer is" in front of it."""
+    words = _ANSWER_IS.sub("", words)
     return _SAME.get(words, words)
 
 

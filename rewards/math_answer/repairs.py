@@ -18,16 +18,17 @@ _PRIMES = re.compile(r"\^\s*(?:\{\s*(?:\\prime\s*)+\}|\\prime(?![A-Za-z]))")
 _LAST_BREAK = re.compile(r"[\\\s]+$")
 _FIRST_BREAK = re.compile(r"^(?:\\\\\s*)+(?![A-Za-z])")
 
-_ENDING = "(?:st|nd|rd|th)"
+_ENDING = "(?:(?<=1)st|(?<=2)nd|(?<=3)rd|(?<=[0-9])th)(?![A-Za-z])"
 _FONT = r"\\(?:text|textrm|mathrm|mathit|mbox|rm|textsuperscript)"
-_ORDINAL = re.compile(
+# The endings in fonts and superscripts, made plain first: 7^{\text{th}} -> 7th.
+_RAISED = re.compile(
     rf"""(?<=[0-9])(?:
-    \s*\^\s*\{{\s*{_FONT}\s*\{{\s*{_ENDING}\s*\}}\s*\}}
-    |\s*\^\s*\{{\s*(?:\\rm\s*)?{_ENDING}\s*\}}
-    |\s*\^?\s*{_FONT}\s*\{{\s*{_ENDING}\s*\}}
-    |{_ENDING}(?![A-Za-z]))""",
+    \s*\^\s*\{{\s*{_FONT}\s*\{{\s*(?P<a>st|nd|rd|th)\s*\}}\s*\}}
+    |\s*\^\s*\{{\s*(?:\\rm\s*)?(?P<b>st|nd|rd|th)\s*\}}
+    |\s*\^?\s*{_FONT}\s*\{{\s*(?P<c>st|nd|rd|th)\s*\}})""",
     re.VERBOSE,
 )
+_ORDINAL = re.compile(_ENDING)
 _HALF_DAY = re.compile(r"(?<![A-Za-z\\])([apAP])\.\s?([mM])(?:\.|(?![A-Za-z]))")
 _SPACED_DECIMAL = re.compile(r"([-+]?[0-9]+)\. ([0-9]+)\.?")
 
@@ -47,7 +48,7 @@ def repaired(text: str) -> str:
         spaced = _SPACED_DECIMAL.fullmatch(text)
         text = text if spaced is None else f"{spaced[1]}.{spaced[2]}"
     if "th" in text or "st" in text or "nd" in text or "rd" in text:
-        text = _ORDINAL.sub("", text)
+        text = _ORDINAL.sub("", _RAISED.sub(lambda found: found["a"] or found["b"] or found["c"], text))
     return text
 
 

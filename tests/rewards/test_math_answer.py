@@ -289,7 +289,7 @@ def test_text_behind_an_end_of_text_token_does_not_count() -> None:
     [
         (r"x^2\mod 5 \qquad 7", True),
         (r"\text{June 20}", True),
-        (r"\oint_C f", True),
+        (r"5\heartsuit", True),
         (r"\text{yes}", False),
         ("a circle", False),
         (r"\frac12", False),
