@@ -72,8 +72,8 @@ _NOT_UNITS = frozenset(
     plus minus over divided by equal equals is are was be if when where else except but unless for all any each
     every none nothing some such that this the a an of with without only also either neither both then so as e.g i.e
     hundred hundreds tens thousand thousands million millions billion billions trillion trillions dozen dozens score
-    half     quadrillion quintillion sextillion septillion zillion googol myriad milliard gross grosses grand lakh lakhs lac lacs
-    crore crores arab arabs bn bln bil mn mln mil mio tn trn thou thsd mega giga tera milli micro nano permille ppm
+    half quadrillion quintillion sextillion septillion zillion googol myriad milliard gross grosses grand lakh lakhs lac
+    lacs crore crores arab arabs bn bln bil mn mln mil mio tn trn thou thsd mega giga tera milli micro nano permille ppm
     ppb bps bp basis wan yi tenfold fold couple halves third
     thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth
     tenths hundredth hundredths thousandth thousandths millionth millionths squared cubed factorial pi

@@ -17,7 +17,12 @@ CONSTANTS = (
     r"\mathbb{R} 12:00 0\% \pm1 0x \sqrt{0} \ldots ? yes no A B true undefined"
 ).split()
 # Two forms of one thing that have different canonical forms, as (constant, gold).
-SAME = {("-1", r"\text{cis}\,\pi"), ("B", r"\text{B. 15}"), ("B", "(B) 15")}
+SAME = {
+    ("-1", r"\text{cis}\,\pi"),
+    ("(0,0)", r"\begin{pmatrix}0\\0\end{pmatrix}"),
+    ("B", r"\text{B. 15}"),
+    ("B", "(B) 15"),
+}
 
 
 @cache
