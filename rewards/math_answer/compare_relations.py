@@ -98,7 +98,8 @@ class Relations(Scalars):
                 return turned
         variables = symbols(gold)
         if not variables:
-            return same  # of two statements about numbers alone none says the other
+            # Of two statements about numbers alone none says the other, and 1 = 1 says nothing of a value.
+            return Reason.UNEVALUATED if solved else same
         if solved and len(variables) < 2:
             return Reason.UNEVALUATED  # 2x = 10 for x = 5
         if len(variables) < 2 and gold_signs != ("=",):

@@ -8,7 +8,7 @@ from rewards.math_answer.nodes import BIG_WORDS, CURRENCY, FUNCTIONS, Node, NotM
 from rewards.math_answer.tokens import Token
 from rewards.math_answer.units import LETTER_UNITS, PERCENT, PLAIN_LETTER_UNITS, canonical_unit, is_unit_word
 
-_OLD_POWERS = frozenset(("^", "{", "}", "2", "3", "/", "*", "-", "."))
+_IN_UNITS = frozenset(("^", "{", "}", "2", "3", "/", "*", "-", "."))
 
 
 def starts_unit(cursor: Cursor, token: Token) -> bool:
@@ -29,11 +29,15 @@ def starts_unit(cursor: Cursor, token: Token) -> bool:
 
 
 def _in_brackets(cursor: Cursor) -> bool:
-    """Whether the next tokens are words in brackets and the end: ``12 (\\text{cm})``."""
+    """Whether the next tokens are words in brackets and the end: ``12 (\\text{cm})``, "9 (apples)"."""
     ahead = 1
-    while cursor.peek(ahead).kind == "text" or cursor.peek(ahead).text in _OLD_POWERS:
+    while _is_word(cursor.peek(ahead)) or cursor.peek(ahead).text in _IN_UNITS:
         ahead += 1
-    return ahead > 1 and cursor.peek(1).kind == "text" and cursor.peek(ahead).text == ")" and _ends(cursor, ahead + 1)
+    return _is_word(cursor.peek(1)) and cursor.peek(ahead).text == ")" and _ends(cursor, ahead + 1)
+
+
+def _is_word(token: Token) -> bool:
+    return token.kind == "text" or (token.kind == "word" and (is_prose(token.text) or is_unit_word(token.text, True)))
 
 
 def _ends(cursor: Cursor, ahead: int) -> bool:
@@ -82,9 +86,7 @@ def unit(cursor: Cursor) -> list[Node]:
             break
         elif cursor.peek().text in ("*", "."):
             cursor.pos += 1
-        elif (
-            cursor.peek().text == "-" and cursor.peek(1).kind == token.kind == "text" and cursor.peek(2).kind == "text"
-        ):
+        elif cursor.peek().text == "-" and (bracketed or token.kind == "text") and _is_word(cursor.peek(1)):
             cursor.pos += 1  # "two-digit numbers"
             parts[-1] = (f"{token.text}-", parts[-1][1])
         elif cursor.peek().kind not in ("text", "word"):

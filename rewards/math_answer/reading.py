@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from rewards.math_answer.choices import labelled
-from rewards.math_answer.extract import MAX_ANSWER_CHARS
+from rewards.math_answer.extract import MAX_ANSWER_CHARS, clean
 from rewards.math_answer.nodes import Node, NotMathError
 from rewards.math_answer.normal import normalise
 from rewards.math_answer.numbers import TooBigError
@@ -90,6 +90,7 @@ def as_list(text: str, tree: Node) -> Node | None:
 
 def is_text_of_mathematics(text: str) -> bool:
     r"""Whether the text holds a digit or a command and has no tree all the same: only the same letters can match it."""
+    text = clean(text)
     reading = read(text)
     if reading.tree is not None or reading.too_big or labelled(normalise(text)) is not None:
         return False

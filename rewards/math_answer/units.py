@@ -110,9 +110,16 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
     """
     powers: dict[str, int] = {}
     factor, last = 1, ""
-    if len(parts) > _MAX_UNIT_WORDS + 2:
+    if len(parts) > _MAX_UNIT_WORDS + 3:
         return None
+    if len(parts) > 1 and parts[-2][0].endswith("-"):  # "sit-ups" is one noun
+        (front, _), (back, last_power) = parts[-2:]
+        if front[:-1].lower() in _HEDGES or back.lower() in _NOT_UNITS:
+            return None
+        parts = [*parts[:-2], (front[:-1] + back, last_power)]
     for at, (word, power) in enumerate(parts):
+        if at and word == "of":  # pounds of rice
+            break
         if at + 1 < len(parts) and (word.endswith("-") or word.lower() in _ADJECTIVES) and parts[at + 1][0].isalpha():
             if word.lower().rstrip("-") in _HEDGES:
                 return None

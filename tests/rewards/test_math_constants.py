@@ -18,6 +18,7 @@ CONSTANTS = (
 ).split()
 # Two forms of one thing that have different canonical forms, as (constant, gold).
 SAME = {
+    ("1", r"\log_{7}(7)=1"),
     ("-1", r"\text{cis}\,\pi"),
     ("(0,0)", r"\begin{pmatrix}0\\0\end{pmatrix}"),
     ("B", r"\text{B. 15}"),
