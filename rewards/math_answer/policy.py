@@ -19,7 +19,8 @@ class Policy:
         answer_in: Where an answer is looked for, in this order; the first place that has one decides. ``box`` is the
             last ``\boxed{}``, ``tag`` the last ``<answer>``, ``hash`` GSM8K's ``####``, ``phrase`` "the answer is",
             ``bare`` a response that is nothing but an answer or ends in one.
-        percent_sign_optional: ``50`` also answers ``50\%``, and the other way round.
+        percent_sign_optional: ``50`` also answers ``50\%``, and the other way round; not for values below 1, where the
+            sign makes another answer of a probability.
         plain_arithmetic: ``17\times24`` answers 408. Powers, roots, factorials and binomials always may stand.
         relative_tolerance: Two numbers this close are equal, when the gold is written with a decimal point.
         check_units: A unit that differs from the gold's is wrong. A unit may always be added or left out.
