@@ -27,6 +27,8 @@ class Template:
         opening: Text in front of ``prefill`` that already belongs to the assistant's turn.
         prefill: The part of the judged text that the prompt already contains.
         answer_in: Where it asks for the answer: ``tag``, ``box``, or None when it does not say.
+        next_question: How a next question begins in the text of a base model that does not stop at its answer; None
+            where a model has tokens for that, or where a question may begin anyhow.
     """
 
     text: str
@@ -34,6 +36,7 @@ class Template:
     opening: str = ""
     prefill: str = ""
     answer_in: str | None = None
+    next_question: str | None = None
 
 
 TEMPLATES = {
@@ -45,6 +48,7 @@ TEMPLATES = {
         opening="Let me work this out step by step.\n",
         prefill="<think>",
         answer_in="tag",
+        next_question="\nUser:",
     ),
     # TinyZero's `qwen-instruct`: the same through the tokenizer's chat template.
     "tinyzero_chat": Template(
@@ -61,6 +65,7 @@ TEMPLATES = {
             "tags: <think> reasoning here </think> <answer> answer here </answer>. User: {question} Assistant:"
         ),
         answer_in="tag",
+        next_question="\nUser:",
     ),
     # The question alone, which suits Qwen2.5 base models best (Dr. GRPO, arXiv 2503.20783).
     "question": Template(text="{question}"),
@@ -68,6 +73,7 @@ TEMPLATES = {
     "boxed": Template(
         text="Question:\n{question}\nGive the final answer in \\boxed{{}}.\nAnswer:\nStep by step: ",
         answer_in="box",
+        next_question="\nQuestion:",
     ),
     # SimpleRL-Zoo's `qwen-boxed` and Dr. GRPO's Qwen-Math prompt: the chat template and a box.
     "boxed_chat": Template(

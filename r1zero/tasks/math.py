@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from r1zero.config.schema import RewardConfig
 from r1zero.config.tasks import MathConfig
+from r1zero.config.templates import TEMPLATES
 from r1zero.tasks.judging import judge_tags
 from r1zero.tasks.math_data import MathProblem, load_math
 from r1zero.tasks.prompts import prompt_columns, question_of
@@ -23,10 +24,12 @@ GOLD = "<gold>"  # no answer has this form
 
 def build_math(config: MathConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
     """The task for ``config``, with prompts written for ``tokenizer``."""
+    next_question = TEMPLATES[config.template].next_question
     policy = Policy(
         answer_in=tuple(config.answer_in),
         percent_sign_optional=config.percent_sign_optional,
         relative_tolerance=config.relative_tolerance,
+        next_question=() if next_question is None else (next_question,),
     )
     train, test = load_math(config, policy)
     if not warm_up():  # importing sympy takes a second, which the first completion should not pay

@@ -4,7 +4,7 @@ Known without configuration: GSM8K (``question``; ``answer`` behind ``####``), M
 (``problem``; ``answer``, or the box of ``solution``), DAPO-17k (``prompt`` as chat turns;
 ``reward_model.ground_truth``), SimpleRL's (``question``, ``gt_answer``) and Qwen2.5-Math's evaluation files
 (``question`` or ``problem``; ``final_answer``, ...). Golds that the judge cannot use are reported and leave the data:
-they would pay nobody, or everybody.
+they would pay nobody, or everybody. Golds that it can only compare letter by letter are reported and stay.
 """
 
 import logging
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from r1zero.config.tasks import MathConfig
 from r1zero.tasks.rows import read_rows, without_held_out
-from rewards.math_answer import Policy, check_gold
+from rewards.math_answer import Policy, check_gold, is_text_of_mathematics
 from rewards.math_answer.extract import boxed
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,13 @@ def usable(
             "%s: %d of %d golds cannot be judged and are left out (%s): %s",
             *(source, number, len(found) + faults.total(), fault, "; ".join(examples[fault])),
         )
+    texts = [given.gold for given in found if is_text_of_mathematics(given.gold)]
+    if texts:
+        log.warning(
+            "%s: %d of %d golds hold a digit or a command and are not read as mathematics: only the same letters match "
+            "them: %s",
+            *(source, len(texts), len(found), "; ".join(f"{gold!r:.80}" for gold in texts[:MAX_EXAMPLES])),
+        )
     return found
 
 
@@ -110,7 +117,8 @@ def gold_of(row: Any, field: str | None, place: str) -> str:
     text = "" if value is None else str(value)
     if "####" in text:
         return text.rpartition("####")[2].strip()
-    inner = boxed(text, join=True) if "\\boxed" in text or "\\fbox" in text else None
+    # The sign behind \boxed{10}\% belongs to the sentence: the problem asks for a percentage, and the answer is 10.
+    inner = boxed(text, join=True, percent_behind=False) if "\\boxed" in text or "\\fbox" in text else None
     if inner is None:
         return "" if field == "solution" else text.strip()  # a whole solution is not an answer
     return inner.strip()

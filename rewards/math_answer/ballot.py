@@ -11,11 +11,11 @@ from functools import lru_cache
 from rewards.math_answer.evaluate import NotExactError, NoValueError, canonical, exact, symbols
 from rewards.math_answer.extract import extract
 from rewards.math_answer.forms import is_name, plus_minus, split_unit
-from rewards.math_answer.grade import read
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError, written
 from rewards.math_answer.policy import DEFAULT, Policy
 from rewards.math_answer.probe import in_double, point
+from rewards.math_answer.reading import read
 from rewards.math_answer.reals import NoSetError, Piece, looks_like_set, pieces
 from rewards.math_answer.scalars import is_scalar
 
@@ -32,7 +32,7 @@ def canonical_answer(response: str, policy: Policy = DEFAULT) -> str | None:
     >>> canonical_answer(r"\boxed{(1, 2)}") == canonical_answer(r"\boxed{(2, 1)}")
     False
     """
-    found = extract(response, policy.answer_in, policy.join_boxes)
+    found = extract(response, policy.answer_in, policy.join_boxes, policy.next_question)
     return None if found is None else canonical_text(found.text)
 
 

@@ -6,6 +6,7 @@ r"""Words and LaTeX commands: symbols, constants, functions, roots, fractions, a
 from fractions import Fraction
 
 from rewards.math_answer.expressions import Expressions
+from rewards.math_answer.heads import calls_a_number
 from rewards.math_answer.nodes import (
     BIG,
     BIG_WORDS,
@@ -38,6 +39,8 @@ class Commands(Expressions):
         if name in BIG_WORDS:
             return self.big(name)
         if name in CONSTANTS and (self.peek().text != "_" or len(name) > 1):
+            if calls_a_number(self, name) and len(name) == 1:
+                return self.symbol(name)
             return Node("const", (), CONSTANTS[name])
         if name in GREEK_WORDS:
             return self.symbol("\\" + name)
@@ -63,8 +66,16 @@ class Commands(Expressions):
             name += "_" + self.subscript()
         while self.accept("'"):
             name += "'"
-        if self.peek().text == "(" and (name[0] in CALLABLE or name.endswith("'")):
-            return Node("call", (self.delimited(self.take()),), name)
+        if self.peek().text == r"\circ" and self.peek(1).kind == "word" and len(self.peek(1).text) == 1:
+            self.pos += 1
+            return Node("sym", (), rf"{name}\circ {self.take().text}")
+        named = name[0] in CALLABLE or name.endswith("'") or calls_a_number(self, name)
+        if self.peek().text == "(" and named:
+            node = Node("call", (self.delimited(self.take()),), name)
+            if self.peek().text == "_" and self.peek(1).text == "{":  # f(x)_{\min}
+                self.pos += 1
+                return node._replace(value=f"{name}_{self.subscript()}")
+            return node
         return Node("sym", (), name)
 
     def command(self, token: Token) -> Node:
@@ -78,7 +89,7 @@ class Commands(Expressions):
             return Node("binom", (self.argument(), self.argument()))
         if name in CONSTANTS:
             return Node("const", (), CONSTANTS[name])
-        if name in GREEK:
+        if name in GREEK or name in ("T", r"\partial", r"\nabla"):
             return self.symbol(name)
         if name[1:] in FUNCTIONS or name == r"\acot":
             return self.function(FUNCTIONS.get(name[1:], name[1:]))
@@ -92,8 +103,8 @@ class Commands(Expressions):
             return self.number_set()
         if name in DECORATIONS:
             return Node("sym", (), f"{name}{{{self.subscript()}}}")
-        if name == r"\angle":
-            parts = [self.take().text]
+        if name in (r"\angle", r"\measuredangle", r"\triangle"):
+            parts = [self.subscript()]
             while self.peek().kind == "word":
                 parts.append(self.take().text)
             return Node("name", (), r"\angle " + "".join(parts))
@@ -101,9 +112,10 @@ class Commands(Expressions):
 
     def number_set(self) -> Node:
         r"""``\mathbb{R}`` is the set of reals; with another letter, a power or a subscript it is a symbol."""
-        self.expect("{")
+        braced = self.accept("{")
         letter = self.take().text
-        self.expect("}")
+        if braced:
+            self.expect("}")
         if letter == "R" and self.peek().text not in ("^", "_"):
             return Node("reals")
         return self.symbol(rf"\mathbb{letter}")
@@ -123,13 +135,16 @@ class Commands(Expressions):
 
     def fraction(self) -> Node:
         r"""A quotient; a derivative when a ``d`` or ``\partial`` stands first above and below."""
-        start = self.pos
+        derivative = self.tokens[self.pos : self.pos + 2]
         top = self.argument()
         bottom_at = self.peek(1) if self.peek().text == "{" else self.peek()
-        derivative = self.tokens[start : start + 2]
-        first = derivative[-1] if derivative and derivative[0].text == "{" else derivative[0]
+        first = derivative[-1] if derivative[0].text == "{" else derivative[0]
         bottom = self.argument()
-        if first.text in ("d", r"\partial") and bottom_at.text.startswith(("d", r"\partial")):
+        if (
+            _is_differential(first)
+            and bottom_at.text.startswith(("d", r"\partial"))
+            and (len(first.text) != 2 or len(bottom_at.text) == 2)
+        ):
             return Node("big", (top, bottom), "derivative")
         return Node("mul", (top, Node("inv", (bottom,))), "frac")
 
@@ -162,7 +177,10 @@ class Commands(Expressions):
         if base is not None and name != "log":
             raise NotMathError(f"a subscript at {name}")
         inverse = power is not None and power.op == "neg" and power.args[0] == Node("num", (), Fraction(1))
-        if inverse and name in INVERSES:
+        if name == "cis" and power is None:
+            imaginary = Node("mul", (Node("const", (), "i"), Node("fn", (value,), "sin")))
+            node = Node("add", (Node("fn", (value,), "cos"), imaginary))
+        elif inverse and name in INVERSES:
             node = Node("fn", (value,), INVERSES[name])
         else:
             node = Node("fn", (value, base) if base is not None else (value,), name)
@@ -200,6 +218,11 @@ class Commands(Expressions):
             args.append(self.product())
         self.depth -= 1
         return Node("big", tuple(args), name)
+
+
+def _is_differential(token: Token) -> bool:
+    """Whether a token begins the upper part of a derivative: ``d``, ``dy`` or a partial."""
+    return token.text in ("d", r"\partial") or (token.kind == "word" and len(token.text) == 2 and token.text[0] == "d")
 
 
 def _is_function(token: Token) -> bool:

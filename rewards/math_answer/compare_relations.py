@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from rewards.math_answer.compare_scalars import Scalars
-from rewards.math_answer.evaluate import NoValueError, canonical, symbols
-from rewards.math_answer.forms import as_number, is_name, substituted, upward
+from rewards.math_answer.evaluate import NoValueError, as_number, canonical, symbols
+from rewards.math_answer.forms import is_label, is_name, substituted, upward
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.policy import Reason, accepted
 from rewards.math_answer.probe import in_double, point
@@ -34,11 +34,20 @@ class Relations(Scalars):
         if is_name(sides[0]):
             if not steps and symbols(sides[0]) & symbols(value):
                 return None
-        elif is_scalar(sides[0]) and not symbols(sides[0]):
-            name, steps = None, sides
+        elif is_scalar(sides[0]) and not symbols(sides[0]) and any(side != value for side in sides):
+            name, steps = None, sides  # but not 0 = 0, which says nothing
         else:
             return None
         return (name, value) if all(accepted(self.scalars(value, step)) for step in steps) else None
+
+    def labelled(self, node: Node) -> Node | None:
+        """The value that ``x + y = 13`` gives what is asked for; only an answer may be read so, never a gold."""
+        if not isinstance(node.value, tuple) or set(node.value) != {"="} or not is_label(node.args[0]):
+            return None
+        label, *steps, value = node.args
+        if symbols(label) & symbols(value):
+            return None
+        return value if all(accepted(self.answers(value, step)) for step in steps) else None
 
     def relations(self, gold: Node, pred: Node) -> Reason | None:
         """At least one of the two is a relation; None when it must be read as a set of reals or a list."""
@@ -50,8 +59,10 @@ class Relations(Scalars):
         if gold.op == "rel":
             if gold_pair is not None:
                 return self.answers(gold_pair[1], pred)
-        elif pred_pair is not None:
-            return self.answers(gold, pred_pair[1])
+        else:
+            value = pred_pair[1] if pred_pair is not None else self.labelled(pred)
+            if value is not None:
+                return self.answers(gold, value)
         relation = gold if gold.op == "rel" else pred
         assert isinstance(relation.value, tuple)
         return Reason.SHAPE if "=" in relation.value else None
@@ -86,6 +97,9 @@ class Relations(Scalars):
             if accepted(turned) and not solved:
                 return turned
         variables = symbols(gold)
+        if not variables:
+            # Of two statements about numbers alone none says the other, and 1 = 1 says nothing of a value.
+            return Reason.UNEVALUATED if solved else same
         if solved and len(variables) < 2:
             return Reason.UNEVALUATED  # 2x = 10 for x = 5
         if len(variables) < 2 and gold_signs != ("=",):

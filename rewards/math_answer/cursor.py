@@ -18,22 +18,26 @@ class Cursor:
     """A position in the tokens of one answer.
 
     Attributes:
-        tokens: All tokens; a rule may cut the next one in two.
+        tokens: All tokens, and the end; a rule may cut the next one in two.
+        texts: What all tokens say; rules for signs that do not occur are not tried.
         pos: Index of the next token.
         depth: How many nested rules are open; each adds one with `enter` and takes it back when it is done.
         in_abs: Above 0 where ``|`` ends what is being read instead of starting an absolute value.
     """
 
     def __init__(self, tokens: list[Token]) -> None:
-        self.tokens = tokens
+        self.tokens = tokens + [_END] * 4  # the usual looks ahead stay inside
+        self.texts = frozenset(token.text for token in tokens)
         self.pos = 0
         self.depth = 0
         self.in_abs = 0
 
     def peek(self, ahead: int = 0) -> Token:
         """The token ``ahead`` places after the next one; kind ``eof`` behind the last."""
-        index = self.pos + ahead
-        return self.tokens[index] if index < len(self.tokens) else _END
+        try:
+            return self.tokens[self.pos + ahead]
+        except IndexError:
+            return _END
 
     def take(self) -> Token:
         """The next token, which is then behind the cursor."""

@@ -108,6 +108,14 @@ def exact(node: Node) -> Fraction:
     raise NotExactError
 
 
+def as_number(node: Node) -> Node:
+    """The tree as one number when it is rational: arithmetic that the notation leaves open is not left undone."""
+    try:
+        return Node("num", (), exact(node))
+    except (NotExactError, NoValueError, TooBigError):
+        return node
+
+
 def _small(value: Fraction) -> Fraction:
     """The value, which must not need more than MAX_BITS."""
     if value.numerator.bit_length() + value.denominator.bit_length() > MAX_BITS:

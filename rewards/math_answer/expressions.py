@@ -9,16 +9,19 @@ from fractions import Fraction
 from rewards.math_answer.cursor import Cursor
 from rewards.math_answer.nodes import CURRENCY, FUNCTIONS, RELATIONS, Node, NotMathError, is_prose
 from rewards.math_answer.numerals import mixed_number, number
+from rewards.math_answer.phrases import arc
 from rewards.math_answer.quantities import starts_unit, unit
 from rewards.math_answer.tokens import Token
 from rewards.math_answer.units import PERCENT
+from rewards.math_answer.vectors import transposed
 
 _SIGNS = ("+", "-", r"\pm", r"\mp")
-_OPENINGS = ("(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil")
+_OPENINGS = ("(", "[", "]", "{", r"\{", r"\langle", r"\lfloor", r"\lceil")
 # Commands that end a product; so do the relations.
 _NO_FACTORS = frozenset(
     r"\cup \cap \setminus \} \\ \pm \mp \rangle \rfloor \rceil \approx \to \circ \choose \over".split()
 )
+_TEXT_VALUES = frozenset((*FUNCTIONS, "infinity", "Infinity"))
 
 
 class Expressions(Cursor):
@@ -30,6 +33,10 @@ class Expressions(Cursor):
 
     def command(self, token: Token) -> Node:
         """What a LaTeX command that was taken starts."""
+        raise NotImplementedError
+
+    def union(self) -> Node:
+        """Sets joined by union, intersection or difference; or a sum."""
         raise NotImplementedError
 
     def delimited(self, token: Token) -> Node:
@@ -73,7 +80,7 @@ class Expressions(Cursor):
             mixed = mixed_number(self) if token.kind == "num" else None
             if mixed is None and factors and token.kind == "num" and self.peek(-1).kind == "num":
                 raise NotMathError("two numbers in a row")
-            factors.append(mixed or self.power())
+            factors.append(self.power(mixed))
             self.divisors(factors)
             token = self.peek()
             if token.text == "*":
@@ -112,17 +119,30 @@ class Expressions(Cursor):
             return not self.in_abs
         if token.kind == "word":
             return not is_prose(token.text)
+        if token.kind == "text":
+            return token.text in _TEXT_VALUES
         if token.kind == "begin":
             return True
         if token.kind == "cmd":
             return token.text not in RELATIONS and token.text not in _NO_FACTORS
-        return token.text in ("(", "[", "{")
+        if token.text == "[":  # one that ends a half-open interval opens nothing
+            behind = self.peek(1)
+            return behind.kind not in ("eof", "sep") and behind.text not in (
+                r"\cup",
+                r"\cap",
+                r"\setminus",
+                ",",
+                ")",
+                "}",
+            )
+        return token.text in ("(", "{")
 
-    def power(self) -> Node:
-        """An atom with what is written behind it: powers, ``!``, ``%``, degrees."""
-        if self.peek().text == "-":
-            raise NotMathError("a sign inside a product")
-        value = self.atom()
+    def power(self, value: Node | None = None) -> Node:
+        """An atom, or ``value`` that was read already, with what is behind it: powers, ``!``, ``%``, degrees."""
+        if value is None:
+            if self.peek().text == "-":
+                raise NotMathError("a sign inside a product")
+            value = self.atom()
         while True:
             token = self.peek()
             if token.text == "^":
@@ -133,7 +153,8 @@ class Expressions(Cursor):
                     self.pos += 3
                     value = self.degrees(value)
                 else:
-                    value = Node("pow", (value, self.exponent()))
+                    power = self.exponent()
+                    value = transposed(value, power) or Node("pow", (value, power))
             elif token.text == "!":
                 self.pos += 1
                 if self.peek().text == "!":
@@ -154,6 +175,15 @@ class Expressions(Cursor):
         if scale in ("C", "F") and self.peek(1).kind in ("eof", "sep"):
             self.pos += 1
             return Node("mul", (value, Node("unit", (), f"degree {scale}")))
+        parts = [Fraction(0), Fraction(0)]
+        for marks in (1, 2):  # minutes and seconds of arc
+            primes = [self.peek(1 + ahead).text == "'" for ahead in range(marks + 1)]
+            if value.op == "num" and self.peek().text.isdecimal() and all(primes[:-1]) and not primes[-1]:
+                parts[marks - 1] = Fraction(self.take().text)
+                self.pos += marks
+        if any(parts):
+            assert isinstance(value.value, Fraction)
+            return arc(value.value, *parts)
         return Node("deg", (value,))
 
     def exponent(self) -> Node:
@@ -176,7 +206,7 @@ class Expressions(Cursor):
         token = self.take()
         if token.kind == "num":
             return number(self, token)
-        if token.kind == "word" or (token.kind == "text" and token.text in FUNCTIONS):
+        if token.kind == "word" or (token.kind == "text" and token.text in _TEXT_VALUES):
             return self.word(token)
         if token.text in _OPENINGS or token.kind == "begin":
             return self.delimited(token)
@@ -190,7 +220,7 @@ class Expressions(Cursor):
         """An absolute value whose opening bar was taken."""
         self.in_abs += 1
         self.enter()
-        value = self.sum()
+        value = self.union()
         self.expect("|")
         self.depth -= 1
         self.in_abs -= 1

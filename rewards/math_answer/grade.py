@@ -7,40 +7,17 @@ policy, timeouts included: an expensive answer that several completions of a gro
 
 import dataclasses
 from functools import lru_cache
-from typing import NamedTuple
 
+from rewards.math_answer.choices import labelled, letters, says
 from rewards.math_answer.compare import Comparison
 from rewards.math_answer.evaluate import NoValueError
-from rewards.math_answer.extract import MAX_ANSWER_CHARS, boxed, clean, extract
-from rewards.math_answer.nodes import Node, NotMathError
+from rewards.math_answer.extract import boxed, clean, extract
 from rewards.math_answer.normal import normalise
 from rewards.math_answer.numbers import TooBigError, exact_number
 from rewards.math_answer.policy import DEFAULT, MathVerdict, Policy, Reason, accepted, verdict
-from rewards.math_answer.syntax import parse
-from rewards.math_answer.tokens import Token, spelled, tokenise
+from rewards.math_answer.reading import Reading, read
 
-MAX_CHARS = 2_000  # of an answer that is parsed; longer ones are compared as text and as digits
-_CHOICES = frozenset("ABCDEFGHIJ")
-_SILENT = frozenset("{}()[],.;:?!|")
-_UNDEFINED = frozenset(("nan", "undefined", "null", ""))
-
-
-class Reading(NamedTuple):
-    """An answer, read as far as it can be.
-
-    Attributes:
-        spelled: Its tokens as one string, "" when it says nothing; the text itself beyond MAX_CHARS.
-        words: The same for a text: lower case, without punctuation.
-        tree: None for a text.
-        too_big: Why there is no tree.
-        items: The tree of ``123,456`` as a list, where the number is the first reading.
-    """
-
-    spelled: str
-    words: str
-    tree: Node | None = None
-    too_big: bool = False
-    items: Node | None = None
+_UNDEFINED = frozenset(("nan", "null", ""))
 
 
 def grade(gold: str, response: str, policy: Policy = DEFAULT) -> MathVerdict:
@@ -60,7 +37,7 @@ def grade(gold: str, response: str, policy: Policy = DEFAULT) -> MathVerdict:
     >>> grade("5", r"\boxed{3=5}").outcome.name
     'WRONG'
     """
-    found = extract(response, policy.answer_in, policy.join_boxes)
+    found = extract(response, policy.answer_in, policy.join_boxes, policy.next_question)
     answer = "" if found is None else found.text
     return judge_answer(gold, answer, policy)
 
@@ -124,7 +101,27 @@ def _judged(gold: str, answer: str, policy: Policy) -> MathVerdict:
         return verdict(Reason.DIFFERS, "undefined")
     if reason is Reason.NO_WORKER:
         raise _NoWorkerError
+    if not accepted(reason) and reason is not Reason.TIMEOUT and as_choice(right, given, policy):
+        return verdict(Reason.STRING, "a choice")
     return verdict(reason)
+
+
+def as_choice(gold: str, answer: str, policy: Policy) -> bool:
+    """Whether the two are one choice, where letter and content may each stand alone; or the same several letters."""
+    one, other = labelled(gold), labelled(answer)
+    if one is None and other is None:
+        several = letters(gold)
+        return several != "" and several == letters(answer)
+    if one is None or other is None:
+        label, plain, plain_is_gold = (other, gold, True) if one is None else (one, answer, False)
+        assert label is not None
+        letter = letters(plain)
+        if len(letter) == 1:
+            return says(label, letter)
+        pair = (gold, label.content) if plain_is_gold else (label.content, answer)
+        return labelled(label.content) is None and accepted(_judged(*pair, policy).reason)
+    same = one.letter == other.letter and labelled(other.content) is None
+    return same and accepted(_judged(one.content, other.content, policy).reason)
 
 
 def compare(gold: Reading, answer: Reading, policy: Policy) -> Reason:
@@ -149,56 +146,3 @@ def compare_texts(gold: str, answer: str) -> Reason:
         return Reason.STRING
     items = [sorted(item.strip() for item in text.split(",")) for text in (gold, answer)]
     return Reason.STRING if items[0] == items[1] and all(items[0]) else Reason.DIFFERS
-
-
-@lru_cache(maxsize=8192)
-def read(text: str) -> Reading:
-    """An answer as tokens, text and tree."""
-    text = normalise(text)
-    if len(text) > MAX_CHARS:
-        squeezed = "".join(text.split()).lower()
-        return Reading(squeezed[:MAX_ANSWER_CHARS], "", too_big=True)
-    try:
-        tokens = tokenise(text)
-    except TooBigError:
-        return Reading("".join(text.split()), "", too_big=True)
-    tokens = choice(tokens)
-    shown = spelled(tokens)
-    if not any(token.text not in _SILENT for token in tokens):
-        return Reading("", "")
-    words = " ".join(
-        "," if token.kind == "sep" else token.text.lower() for token in tokens if token.text not in ("{", "}", ".")
-    )
-    words = words.replace(" ,", ",").replace(",,", ",").strip(" ,?!")
-    try:
-        tree = parse(tokens)
-    except NotMathError:
-        return Reading(shown, words)
-    except (TooBigError, RecursionError):
-        return Reading(shown, words, too_big=True)
-    return Reading(shown, words, tree, items=as_list(text, tree))
-
-
-def choice(tokens: list[Token]) -> list[Token]:
-    """The letter of ``(B)``, ``B.`` or ``B)`` alone."""
-    letters = [token for token in tokens if token.text not in ("(", ")", ".", ":")]
-    if len(tokens) <= 3 and len(letters) == 1 and letters[0].text in _CHOICES:
-        return [letters[0]._replace(space=False)]
-    return tokens
-
-
-def as_list(text: str, tree: Node) -> Node | None:
-    """``123,456`` is a number first, but may have been meant as a list."""
-    if (
-        tree.op == "num"
-        and "," in text
-        and "{,}" not in text
-        and "!" not in text
-        and ", " not in text
-        and ",0" not in text
-    ):
-        try:
-            return parse(tokenise(text.replace(",", ", ")))
-        except (NotMathError, TooBigError):
-            return None
-    return None

@@ -13,7 +13,8 @@ class Node(NamedTuple):
 
     Attributes:
         op: num sym const add mul neg inv pow root fn abs fact binom deg pct pm mp call big (values);
-            list set bracket matrix ratio base rel cup cap setminus builder reals empty unit name (structure).
+            list set bracket matrix cases ratio clock base rel alts cup cap setminus builder reals empty unit name
+            (structure). ``clock`` is a time of day, ``alts`` one value in several notations.
         args: Children.
         value: Number, name, unit, brackets or relation signs; by ``op``.
     """
@@ -35,6 +36,7 @@ FUNCTIONS = {
     "ctg": "cot",
     "cosec": "csc",
     "lg": "lg",
+    "cis": "cis",
 }
 INVERSES = {"sin": "arcsin", "cos": "arccos", "tan": "arctan"}
 # Operators for work that the answer did not do. They are kept in the tree and never evaluated.
@@ -48,9 +50,9 @@ GREEK = frozenset(
     chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell hbar varsigma vartheta varrho""".split()
 )
 GREEK_WORDS = frozenset(name[1:] for name in GREEK) | {"pi"}
-RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in"))
+RELATIONS = frozenset(("=", "<", ">", r"\le", r"\ge", r"\ne", r"\in", r"\approx", r"\equiv"))
 FLIPPED = {"<": ">", ">": "<", r"\le": r"\ge", r"\ge": r"\le"}  # the relation with its sides exchanged
-DECORATIONS = frozenset((r"\overline", r"\vec", r"\hat", r"\tilde", r"\widehat", r"\overrightarrow", r"\underline"))
+DECORATIONS = frozenset((r"\overline", r"\vec", r"\hat", r"\tilde", r"\widehat", r"\overrightarrow", r"\dot", r"\ddot"))
 CALLABLE = frozenset("fgFG")
 CURRENCY = {r"\$": "$", r"\euro": "euro", r"\pounds": "pound", r"\yen": "yen", r"\cents": "cent"}
 MATRICES = frozenset(("pmatrix", "bmatrix", "matrix", "array", "Bmatrix", "smallmatrix"))

@@ -6,6 +6,9 @@ Not NFKC: it turns 5² into 52 and 10³ into 103. Characters that are not in the
 import re
 import unicodedata
 
+from rewards.math_answer.chinese import in_latex
+from rewards.math_answer.repairs import repaired
+
 _SUPER = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ", "0123456789+-=()ni", strict=True))
 _SUB = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋₍₎ₙᵢ", "0123456789+-()ni", strict=True))
 _SUPER_RUN = re.compile(f"[{''.join(_SUPER)}]+")
@@ -32,7 +35,18 @@ def _table() -> dict[int, str | None]:
     table |= {"′": "'", "’": "'", "∠": r"\angle ", "…": r"\ldots ", "⋯": r"\cdots ", "∶": ":", "∨": r"\lor "}
     table |= {"∧": r"\land ", "∑": r"\sum ", "∏": r"\prod ", "∫": r"\int ", "⟨": r"\langle ", "⟩": r"\rangle "}
     table |= {"€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "¢": r"\cents ", "、": ",", "。": ".", "⩽": r"\le "}
-    table |= {"⩾": r"\ge ", "∣": "|", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil "}
+    table |= {
+        "⩾": r"\ge ",
+        "∣": "|",
+        "‖": "|",
+        "∀": r"\forall ",
+        "≡": r"\equiv ",
+        "≃": r"\approx ",
+        "⌊": r"\lfloor ",
+        "⌋": r"\rfloor ",
+        "⌈": r"\lceil ",
+        "⌉": r"\rceil ",
+    }
     table |= {letter: rf"\mathbb{{{plain}}}" for letter, plain in zip("ℝℤℕℚℂ", "RZNQC", strict=True)}
     table |= {letter: rf"\frac{{{text[0]}}}{{{text[2]}}}" for letter, text in _FRACTIONS.items()}
     table |= {chr(0x3B1 + index): rf"\{name} " for index, name in enumerate(_GREEK) if name != "omicron"}
@@ -57,9 +71,12 @@ def normalise(text: str) -> str:
     >>> normalise("x ≤ ½")
     'x \\\\le  \\\\frac{1}{2}'
     """
+    if text.isascii() and text.isdecimal():
+        return text
     if not text.isascii():
+        text = in_latex(text)
         text = _METRES.sub(" ", text)
         text = _SUPER_RUN.sub(lambda run: "^{" + "".join(_SUPER[char] for char in run[0]) + "}", text)
         text = _SUB_RUN.sub(lambda run: "_{" + "".join(_SUB[char] for char in run[0]) + "}", text)
         text = text.translate(_TABLE)
-    return text.strip()
+    return repaired(text.strip())

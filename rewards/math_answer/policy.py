@@ -3,6 +3,7 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from rewards.verdict import Outcome, Verdict
 
@@ -18,12 +19,15 @@ class Policy:
         answer_in: Where an answer is looked for, in this order; the first place that has one decides. ``box`` is the
             last ``\boxed{}``, ``tag`` the last ``<answer>``, ``hash`` GSM8K's ``####``, ``phrase`` "the answer is",
             ``bare`` a response that is nothing but an answer or ends in one.
-        percent_sign_optional: ``50`` also answers ``50\%``, and the other way round.
+        percent_sign_optional: ``50`` also answers ``50\%``, and the other way round; not for values below 1, where the
+            sign makes another answer of a probability.
         plain_arithmetic: ``17\times24`` answers 408. Powers, roots, factorials and binomials always may stand.
         relative_tolerance: Two numbers this close are equal, when the gold is written with a decimal point.
         check_units: A unit that differs from the gold's is wrong. A unit may always be added or left out.
         inequality_as_interval: ``x > 3`` and ``(3, \infty)`` are one answer.
         join_boxes: ``\boxed{1}, \boxed{2}`` is the list 1, 2; otherwise the last box counts.
+        next_question: How a next question would begin, such as "Question:" on a line of its own; nothing behind it is
+            looked at.
         deadline_s: Limit of the symbolic step, in seconds; the steps before it are bounded by the size of the answer.
 
     Raises:
@@ -37,6 +41,7 @@ class Policy:
     check_units: bool = True
     inequality_as_interval: bool = True
     join_boxes: bool = True
+    next_question: tuple[str, ...] = ()
     deadline_s: float = 2.0
 
     def __post_init__(self) -> None:
@@ -91,6 +96,7 @@ class MathVerdict(Verdict):
     reason: Reason = Reason.DIFFERS
 
 
+@lru_cache(maxsize=1024)
 def verdict(reason: Reason, detail: str = "") -> MathVerdict:
     """The verdict that ``reason`` stands for."""
     outcome = OUTCOMES.get(reason, Outcome.WRONG)

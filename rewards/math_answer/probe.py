@@ -8,12 +8,14 @@ import hashlib
 import math
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import mpmath
 from mpmath.ctx_mp import MPContext
 
-from rewards.math_answer.evaluate import MAX_FACTORIAL, NoValueError, canonical, holds
+from rewards.math_answer.evaluate import MAX_FACTORIAL, NotExactError, NoValueError, canonical, exact, holds
 from rewards.math_answer.nodes import Node
 from rewards.math_answer.numbers import TooBigError
 
@@ -22,14 +24,15 @@ MAX_LOG10 = 4_000  # of any intermediate value that is evaluated to many digits
 Point = Mapping[str, Fraction]
 
 
-def point(names: frozenset[str], index: int, negative: bool = False) -> dict[str, Fraction]:
+@lru_cache(maxsize=4096)
+def point(names: frozenset[str], index: int, negative: bool = False) -> Mapping[str, Fraction]:
     """A value for each name, in (1/2, 5/2), with 50 digits drawn by a hash; the same in every process."""
     values = {}
     for name in names:
         digest = hashlib.sha256(f"{index}:{name}".encode("utf-8", "surrogatepass")).digest()
         value = Fraction(1, 2) + Fraction(2 * (int.from_bytes(digest[:24], "big") | 1), 1 << 192)
         values[name] = -value if negative else value
-    return values
+    return MappingProxyType(values)
 
 
 def opaque_value(name: str) -> Fraction:
@@ -101,7 +104,10 @@ class _Arithmetic:
         if op == "inv":
             return 1 / self.value(args[0])
         if op == "pow":
-            return self.power(self.value(args[0]), self.value(args[1]))
+            base, exponent = self.value(args[0]), self.value(args[1])
+            if base.imag == 0 and base.real < 0 and exponent.imag == 0 and exponent.real % 1:
+                return self.real_power(base, exponent, args[1])
+            return self.power(base, exponent)
         if op == "root":
             return self.nth_root(self.value(args[0]), self.value(args[1]))
         if op == "pct":
@@ -125,6 +131,17 @@ class _Arithmetic:
         if real and value.real < 0 and index.real % 2 == 1:
             return -self.power(-value, 1 / index)
         return self.power(value, 1 / index)
+
+    def real_power(self, base: Any, exponent: Any, written: Node) -> Any:
+        """A negative number to a power: real where the power is a fraction with an odd denominator, as its root is."""
+        try:
+            fraction = exact(written)
+        except (NotExactError, TooBigError):
+            return self.power(base, exponent)
+        if fraction.denominator % 2 == 0:
+            return self.power(base, exponent)
+        value = self.power(-base, exponent)
+        return -value if fraction.numerator % 2 else value
 
     def applied(self, node: Node) -> Any:
         name, args = str(node.value), node.args

@@ -7,7 +7,7 @@ the comparison goes by structure instead.
 from fractions import Fraction
 from typing import NamedTuple
 
-from rewards.math_answer.evaluate import NotExactError, NoValueError, exact, symbols
+from rewards.math_answer.evaluate import NotExactError, NoValueError, as_number, exact, symbols
 from rewards.math_answer.nodes import FLIPPED, Node
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.probe import in_double
@@ -133,6 +133,9 @@ def _condition(node: Node, variable: Node | None) -> list[Piece]:
         return found
     if node.op != "rel":
         raise NoSetError
+    distance = _distance(node)
+    if distance is not None and (variable is None or distance[0] == variable):
+        return distance[1]
     name = _variable(node)
     if variable is not None and variable.op == "rel":  # {x \in R | ...}
         variable = variable.args[0]
@@ -150,6 +153,29 @@ def _condition(node: Node, variable: Node | None) -> list[Piece]:
         else:
             raise NoSetError
     return found
+
+
+def _distance(node: Node) -> tuple[Node, list[Piece]] | None:
+    r"""The variable and the reals of ``|x - c| < r`` or ``|x - c| > r``; None for any other relation."""
+    if len(node.args) != 2 or node.args[0].op != "abs" or not isinstance(node.value, tuple):
+        return None
+    inside, radius, sign = node.args[0].args[0], node.args[1], node.value[0]
+    terms = inside.args if inside.op == "add" else (inside,)
+    names = [term for term in terms if term.op == "sym" and term.value not in ("z", "w")]  # those are complex numbers
+    if (
+        len(names) != 1
+        or symbols(Node("add", tuple(term for term in terms if term is not names[0])))
+        or symbols(radius)
+    ):
+        return None
+    center = as_number(Node("add", tuple(Node("neg", (term,)) for term in terms if term is not names[0])))
+    low, high = (as_number(Node("add", (center, end))) for end in (Node("neg", (radius,)), radius))
+    if sign in ("<", r"\le"):
+        return names[0], [_interval(low, high, sign == r"\le", sign == r"\le")]
+    if sign in (">", r"\ge"):
+        closed = sign == r"\ge"
+        return names[0], [*_bounded(r"\le" if closed else "<", low), *_bounded(sign, high)]
+    return None
 
 
 def _variable(node: Node) -> Node:

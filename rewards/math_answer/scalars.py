@@ -5,7 +5,7 @@ negative points are looked at too. Equality means 40 digits at two points, for c
 of very different size meet, so that a small difference is not lost beside a large term.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 from rewards.math_answer.evaluate import (
@@ -30,7 +30,8 @@ Prove = Callable[[Node, Node], Reason]
 CLEAR_DIFFERENCE = 1e-8
 MAX_DIGITS = 1_500
 _STRUCTURE = frozenset(
-    "list set bracket matrix ratio base rel cup cap setminus builder reals empty unit name pm mp".split()
+    """list set bracket matrix cases ratio clock base rel alts cup cap setminus builder reals empty unit name pm
+    mp""".split()
 )
 
 
@@ -137,7 +138,7 @@ def _probe(gold: Node, pred: Node, names: frozenset[str], prove: Prove) -> Reaso
     return Reason.PROBE if decided else prove(gold, pred)
 
 
-def _same_digits(both: tuple[Node, Node], at: dict[str, Fraction], digits: int) -> bool:
+def _same_digits(both: tuple[Node, Node], at: Mapping[str, Fraction], digits: int) -> bool:
     """Whether two values agree to ``digits`` digits beyond the spread of the numbers that were met on the way."""
     (left, right), largest, spread = with_digits(40, at, both)
     if abs(left - right) > max(abs(left), abs(right), largest) * 1e-30:

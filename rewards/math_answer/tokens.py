@@ -32,11 +32,12 @@ class Token(NamedTuple):
 
 _TOKEN = re.compile(
     r"""(?P<space>(?:[\s~$]|\\[ ,;:!>()\[\]]|\\(?:q?quad|thinspace|enspace|displaystyle|textstyle|limits|nolimits
-            |hfill|left\.|right\.|(?:left|right|[bB]igg?[lr]?|middle)(?![A-Za-z])|mathstrut|bf|rm|it)(?![A-Za-z]))+)
+            |hfill|left\.|right\.|tiny|small|normalsize|large|Large|LARGE|huge|Huge|bfseries|(?:left|right|[bB]igg?[lr]?|middle)(?![A-Za-z])|mathstrut|bf|rm|it)(?![A-Za-z]))+)
     |(?P<num>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+(?![A-Za-z]))?)
     |(?P<word>[A-Za-z]+)
     |(?P<env>\\(?:begin|end)\s*\{[a-zA-Z]+\*?\})
-    |(?P<drop>\\(?:[hv]?phantom|[hv]space\*?)\s*\{[^{}]*\})
+    |(?P<drop>\\(?:[hv]?phantom|[hv]space\*?)\s*\{[^{}]*\}|\\[hv]?phantom\s*[-+0-9A-Za-z](?![A-Za-z])
+            |\\(?:text|page)?color(?:box)?\s*(?:\[[^\[\]]*\])?\s*\{[^{}]*\}|\\hline(?![A-Za-z]))
     |(?P<cmd>\\[A-Za-z]+|\\[{}|%$\#&_\\])
     |(?P<op><=|>=|!=|==|\*\*|:=|[-+*/^_=<>(){}\[\],;:|!'%&])
     |(?P<junk>.)""",
@@ -44,22 +45,25 @@ _TOKEN = re.compile(
 )
 _GROUPED = re.compile(r"[1-9][0-9]{0,2}(?:(?:,[0-9]{3})+|(?: [0-9]{3})+)(?![0-9/])(?!,[0-9])(?:\.[0-9]+)?(?!\s*\\frac)")
 _SHOWN_GROUP = re.compile(r"(?<=[0-9])(?:\{,\}|,\\!\s*|\\,)(?=[0-9]{3}(?![0-9]))")
+_OPEN_BRACE = re.compile(r"\s*\{")
 _ARRAY_COLUMNS = re.compile(r"\s*\{[lcr|@{}\s]*\}")
 
 TEXT_COMMANDS = frozenset(
-    r"\text \textbf \textit \textrm \textnormal \textup \textsf \texttt \mbox \hbox \emph".split()
+    r"\text \textbf \textit \textrm \textnormal \textup \textsf \texttt \textsc \mbox \hbox \emph".split()
 )
 FONT_COMMANDS = frozenset(
     r"\mathrm \mathbf \mathit \mathsf \mathtt \mathcal \mathfrak \mathscr \boldsymbol \bm \operatorname "
-    r"\mathop \boxed \fbox \ensuremath \mathord".split()
+    r"\mathop \boxed \fbox \ensuremath \mathord \underline \pmb".split()
 )
 _SYNONYMS = {
-    **dict.fromkeys((r"\dfrac", r"\tfrac", r"\cfrac"), r"\frac"),
+    **dict.fromkeys((r"\dfrac", r"\tfrac", r"\cfrac", r"\nicefrac", r"\sfrac"), r"\frac"),
     **dict.fromkeys((r"\dbinom", r"\tbinom"), r"\binom"),
     **dict.fromkeys((r"\leq", r"\leqslant", "<="), r"\le"),
     **dict.fromkeys((r"\geq", r"\geqslant", ">="), r"\ge"),
     **dict.fromkeys((r"\neq", "!="), r"\ne"),
-    **dict.fromkeys((r"\lvert", r"\rvert", r"\vert", r"\mid"), "|"),
+    **dict.fromkeys((r"\lvert", r"\rvert", r"\vert", r"\mid", r"\|", r"\lVert", r"\rVert", r"\Vert"), "|"),
+    **dict.fromkeys((r"\simeq", r"\doteq", r"\thickapprox", r"\approxeq"), r"\approx"),
+    **dict.fromkeys((r"\cr", r"\tabularnewline"), r"\\"),
     **dict.fromkeys((r"\times", r"\cdot", r"\ast"), "*"),
     **dict.fromkeys((r"\varnothing", r"\empty"), r"\emptyset"),
     **dict.fromkeys((r"\cdots", r"\dots", r"\dotsc", r"\dotsb", r"\dotsm"), r"\ldots"),
@@ -74,6 +78,8 @@ _SYNONYMS = {
     r"\rbrack": "]",
     r"\%": "%",
     "**": "^",
+    r"\top": "T",
+    r"\intercal": "T",
     "==": "=",
     r"\bar": r"\overline",
     r"\degree": r"\circ",
@@ -113,7 +119,7 @@ def tokenise(text: str) -> list[Token]:
             if kind == "begin" and part == "array" and (columns := _ARRAY_COLUMNS.match(text, pos)):
                 pos = columns.end()
         elif part in TEXT_COMMANDS or part in FONT_COMMANDS:
-            after = re.compile(r"\s*\{").match(text, pos)
+            after = _OPEN_BRACE.match(text, pos)
             space = space or part in TEXT_COMMANDS
             if after is not None:
                 modes.append("text" if part in TEXT_COMMANDS else "font")
@@ -125,7 +131,7 @@ def tokenise(text: str) -> list[Token]:
             elif part == "}" and modes and modes.pop():
                 continue
             part = _SYNONYMS.get(part, part)
-            kind = "sep" if part in _SEPARATORS else "op" if part in ("(", "[", r"\{") else kind
+            kind = "sep" if part in _SEPARATORS else "op" if part in ("(", "[", r"\{", "/", "|") else kind
             part = _SEPARATORS.get(part, part)
             depth += (part in ("(", "[", r"\{")) - (part in (")", "]", r"\}"))
         tokens.append(Token(kind, part, space, start))

@@ -11,10 +11,12 @@ _NAMES = {
     "km": "km kilometer kilometers kilometre kilometres",
     "in": "in inch inches",
     "ft": "ft foot feet",
+    "dm": "dm decimeter decimeters decimetre decimetres",
+    "ton": "ton tons tonne tonnes",
     "yd": "yd yard yards",
     "mi": "mi mile miles",
     "g": "g gram grams",
-    "kg": "kg kilogram kilograms",
+    "kg": "kg kgs kilo kilos kilogram kilograms",
     "mg": "mg milligram milligrams",
     "lb": "lb lbs pound pounds",
     "oz": "oz ounce ounces",
@@ -29,7 +31,6 @@ _NAMES = {
     "year": "year years yr yrs",
     "degree": "degree degrees deg",
     "radian": "radian radians rad",
-    "mph": "mph",
     "$": "dollar dollars USD",
     "cent": "cent cents",
     "euro": "euro euros EUR",
@@ -46,6 +47,15 @@ _NAMES = {
 }
 _CANONICAL = {word: name for name, words in _NAMES.items() for word in words.split()}
 
+# One word for several units, as (unit, power).
+_COMPOUND = {
+    "mph": (("mi", 1), ("h", -1)),
+    **dict.fromkeys(("kph", "kmh", "kmph"), (("km", 1), ("h", -1))),
+    "fps": (("ft", 1), ("s", -1)),
+    "sqft": (("ft", 2),),
+    "cc": (("cm", 3),),
+}
+
 # Letters that are units inside \text; and those that are outside it too, apart from the number: "1000 m^2".
 LETTER_UNITS = frozenset("mgsLlhNJWV")
 PLAIN_LETTER_UNITS = frozenset("mgsL")
@@ -59,24 +69,35 @@ PERCENT = frozenset(("percent", "percentage", "pct"))
 _NOT_UNITS = frozenset(
     """or and not no nor maybe perhaps possibly probably approximately approx about around roughly nearly almost more
     less fewer greater larger smaller higher lower than least most max min maximum minimum up to from between through
-    plus minus times over divided by equal equals is are was be if when where else except but unless for all any each
+    plus minus over divided by equal equals is are was be if when where else except but unless for all any each
     every none nothing some such that this the a an of with without only also either neither both then so as e.g i.e
-    hundred hundreds thousand thousands million millions billion billions trillion dozen dozens score half halves third
+    hundred hundreds tens thousand thousands million millions billion billions trillion trillions dozen dozens score
+    half quadrillion quintillion sextillion septillion zillion googol myriad milliard gross grosses grand lakh lakhs lac
+    lacs crore crores arab arabs bn bln bil mn mln mil mio tn trn thou thsd mega giga tera milli micro nano permille ppm
+    ppb bps bp basis wan yi tenfold fold couple halves third
     thirds quarter quarters fourth fourths fifth fifths sixth sixths seventh sevenths eighth eighths ninth ninths tenth
-    tenths hundredth hundredths thousandth thousandths millionth millionths squared cubed factorial root roots pi
-    negative positive base mod modulo digit digits decimal decimals zero one two three four five six seven eight nine
+    tenths hundredth hundredths thousandth thousandths millionth millionths squared cubed factorial pi
+    negative positive base mod modulo decimal decimals zero one two three four five six seven eight nine
     ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty
     seventy eighty ninety infinity infinite wrong incorrect right correct false true yes answer unknown double triple
     twice once thrice power exponent inverse reciprocal log ln sin cos tan sqrt remainder nil null nan inf k K M B e E
-    minuses vs versus instead rather sign signed mixed percentage points point to ish bc because since otherwise
+    minuses vs versus instead rather sign signed mixed percentage to ish bc because since otherwise
     impossible undefined import lambda eval exec print return class def else while try""".split()
 )
+# Words that say what kind of thing is counted; a noun must follow.
+_ADJECTIVES = frozenset(
+    """decimal positive negative right real distinct different possible non-negative nonnegative ordered unordered prime
+    whole even odd natural total such digit unique equal""".split()
+)
+# What may follow a unit without another meaning: 5 years old, 3 metres long.
+_SAY_NOTHING = frozenset("old long tall wide high deep away left remaining altogether apart".split())
+_HEDGES = frozenset("not non or more less fewer least most than half hundred thousand million billion".split())
 _MAX_UNIT_WORDS = 3
 
 
 def is_unit_word(word: str, apart: bool) -> bool:
     r"""Whether a word outside ``\text`` is a unit, ``apart`` from what stands in front of it or not."""
-    return word in _CANONICAL and (apart or word not in _ALSO_PRODUCTS)
+    return (word in _CANONICAL or word in _COMPOUND) and (apart or word not in _ALSO_PRODUCTS)
 
 
 def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
@@ -89,9 +110,26 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
     """
     powers: dict[str, int] = {}
     factor, last = 1, ""
-    if len(parts) > _MAX_UNIT_WORDS + 2:
+    if len(parts) > _MAX_UNIT_WORDS + 3:
         return None
-    for word, power in parts:
+    if len(parts) > 1 and parts[-2][0].endswith("-"):  # "sit-ups" is one noun
+        (front, _), (back, last_power) = parts[-2:]
+        if front[:-1].lower() in _HEDGES or back.lower() in _NOT_UNITS:
+            return None
+        parts = [*parts[:-2], (front[:-1] + back, last_power)]
+    for at, (word, power) in enumerate(parts):
+        if at and word == "of":  # pounds of rice
+            break
+        if at + 1 < len(parts) and (word.endswith("-") or word.lower() in _ADJECTIVES) and parts[at + 1][0].isalpha():
+            if word.lower().rstrip("-") in _HEDGES:
+                return None
+            continue
+        if at and word in _SAY_NOTHING:
+            continue
+        if word in _COMPOUND:
+            for unit, times in _COMPOUND[word]:
+                powers[unit] = powers.get(unit, 0) + times * power
+            continue
         if word in _POWERS:
             if word not in ("squared", "cubed"):
                 factor = _POWERS[word]

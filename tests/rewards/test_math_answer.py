@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from rewards import Outcome
-from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, symbolic
+from rewards.math_answer import DEFAULT, Policy, Reason, check_gold, grade, is_text_of_mathematics, symbolic
 from rewards.math_answer.extract import extract
 from rewards.math_answer.numbers import exact_number
 from rewards.math_answer.policy import SOURCES
@@ -215,3 +215,87 @@ def test_what_the_readme_says(gold: str, answer: str, accepted: bool) -> None:
 
 def test_the_readme_table_is_found() -> None:
     assert len(readme_rows()) > 60
+
+
+PERCENT = Policy(percent_sign_optional=True, answer_in=("box",))
+
+
+@pytest.mark.parametrize(
+    ("gold", "answer", "correct"),
+    [
+        ("45", r"45\%", True),
+        ("45", r"45.0\%", True),
+        ("45", r"45\text{ percent}", True),
+        ("45", "45} \\% {", True),  # the sign behind the box
+        (r"45\%", "45", True),
+        ("-12", r"-12\%", True),
+        (r"33\frac13", r"33\frac13\%", True),
+        ("1", r"1\%", True),
+        ("0.5", r"0.5\%", False),
+        (r"\frac12", r"\frac12\%", False),
+        (r"0.5\%", "0.5", False),
+        ("45", r"44\%", False),
+        ("0.45", r"45\%", True),  # equal with the sign
+        ("45", "0.45", False),
+        (r"45\%", "0.45", True),
+    ],
+)
+def test_the_percent_sign_is_optional_from_one_up(gold: str, answer: str, correct: bool) -> None:
+    assert (grade(gold, rf"\boxed{{{answer}}}", PERCENT).outcome is Outcome.CORRECT) == correct
+
+
+@pytest.mark.parametrize(
+    ("response", "correct"),
+    [
+        ("<think>6 times 7</think> <answer>The answer is $42$.</answer>", True),
+        ("<answer>So the final answer is 42</answer>", True),
+        (r"<answer>She needs \boxed{42} of them.</answer>", True),
+        ("<answer>There are 42 ways</answer>", True),
+        ("<answer>42</answer>", True),
+        ("<answer>The answer is 41.</answer>", False),
+        ("<answer>The answer is 42 or 43.</answer>", False),
+        ("<answer>The answer is not 42.</answer>", False),
+        ("<answer>The answer is 42. No, it is 43.</answer>", False),
+        ("<answer>I do not know: 41 and 42 are both possible.</answer>", False),
+    ],
+)
+def test_a_sentence_in_the_answer_tag(response: str, correct: bool) -> None:
+    assert (grade("42", response, Policy(answer_in=("tag",))).outcome is Outcome.CORRECT) == correct
+
+
+@pytest.mark.parametrize(
+    ("response", "correct"),
+    [
+        (r"\boxed{42}" + "\nQuestion:\nWhat is 1 + 1?\nAnswer: \\boxed{2}", True),
+        ("work\nQuestion:\n\\boxed{42}", False),  # nothing was answered before it
+        (r"\boxed{41}" + "\nQuestion:\n\\boxed{42}", False),
+        (r"The question: what is it? \boxed{42}", True),
+    ],
+)
+def test_what_follows_the_opening_of_a_next_question_does_not_count(response: str, correct: bool) -> None:
+    policy = Policy(answer_in=("box",), next_question=("\nQuestion:",))
+    assert (grade("42", response, policy).outcome is Outcome.CORRECT) == correct
+
+
+def test_text_behind_an_end_of_text_token_does_not_count() -> None:
+    for token in ("<|endoftext|>", "<|im_end|>", "<|eot_id|>", "</s>", "<eos>", "<end_of_turn>"):
+        assert grade("42", rf"\boxed{{42}}{token} \boxed{{7}}").outcome is Outcome.CORRECT
+        assert grade("42", rf"\boxed{{7}}{token} \boxed{{42}}").outcome is Outcome.WRONG
+        assert grade("42", rf"{token}\boxed{{42}}").outcome is Outcome.CORRECT  # the opening of the model's own turn
+
+
+@pytest.mark.parametrize(
+    ("gold", "as_text"),
+    [
+        (r"x^2\mod 5 \qquad 7", True),
+        (r"\text{June 20}", True),
+        (r"5\heartsuit", True),
+        (r"\text{yes}", False),
+        ("a circle", False),
+        (r"\frac12", False),
+        ("C. 12", False),
+        (r"\text{all real numbers}", False),
+    ],
+)
+def test_golds_of_mathematics_that_are_only_texts(gold: str, as_text: bool) -> None:
+    assert is_text_of_mathematics(gold) == as_text

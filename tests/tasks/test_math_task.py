@@ -43,6 +43,8 @@ ROOT = Path(__file__).resolve().parents[2]
         ),  # DAPO-17k
         ({"question": "Q", "gt_answer": "3", "subject": "Algebra"}, "Q", "3"),  # SimpleRL
         ({"question": "Q", "final_answer": ["2", "-2"]}, "Q", "2, -2"),  # OlympiadBench
+        ({"problem": "Q", "solution": r"or \boxed{10}\%."}, "Q", "10"),  # the sign is part of the sentence
+        ({"problem": "Q", "solution": r"so \boxed{10\%}."}, "Q", r"10\%"),
         ({"problem": "Q", "solution": "no box here"}, "Q", ""),  # nothing to judge: reported, not paid
     ],
 )
@@ -99,6 +101,31 @@ def test_golds_that_cannot_be_judged_are_reported_and_leave(
     assert "2 of 6 golds cannot be judged and are left out (bad_gold: it says nothing)" in caplog.text
     assert "line 4" in caplog.text
     assert "line 5" in caplog.text
+
+
+def test_golds_that_only_the_same_letters_match_are_reported_and_stay(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = [{"q": "when", "a": r"\text{May 7}"}, {"q": "yes or no", "a": r"\text{yes}"}, *ROWS]
+    with caplog.at_level(logging.WARNING):
+        task = build(write(tmp_path / "rows.jsonl", rows), tokenizer, "task.num_train=6", "task.num_test=4")
+    assert len(task.train) == 6
+    found = [record.getMessage() for record in caplog.records if "same letters" in record.getMessage()]
+    assert len(found) == 1  # of the training rows; the held-out ones have none
+    assert "1 of 6 golds hold a digit or a command" in found[0]
+    assert "May 7" in found[0]
+
+
+def test_a_base_model_that_runs_on_is_cut_at_its_template(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
+    path = write(tmp_path / "rows.jsonl", ROWS)
+    task = build(path, tokenizer, "task.num_train=5", "task.num_test=3", "task.template=boxed")
+    response = "\\boxed{2}\nQuestion:\n1 + 5 =\nAnswer:\nStep by step: \\boxed{6}"
+    assert task.judges["math"](response, task.train[1]).outcome is Outcome.CORRECT
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "math", "math500"])
+def test_the_percent_sign_is_optional_where_golds_leave_it_out(name: str) -> None:
+    assert compose_config(f"task={name}", "reward=math", "task.num_train=1").task.percent_sign_optional
 
 
 def test_held_out_questions_are_not_trained_on(
