@@ -33,7 +33,7 @@ _DOMAIN = _EACH | frozenset(
 )
 _INTEGERS = frozenset(("integer", "integers"))
 _BETWEEN = frozenset(
-    ("where", "with", "for", "and", "some", "any", "all", "every", "each", "is", "are", "an", "be", "a")
+    "constant constants arbitrary real where with for and some any all every each is are an be a".split()
 )
 
 
@@ -79,14 +79,15 @@ def _integers(tail: list[Token]) -> bool:
 
 def _integer_tail(tokens: list[Token]) -> int | None:
     r"""Where ``, k \in \mathbb{Z}`` or ``\text{ where } k \text{ is an integer}`` begins; None without one."""
-    if len(tokens) < 4 or not _integers(tokens):
+    if len(tokens) < 4 or not (_integers(tokens) or (_of_function(tokens) and _constants(tokens))):
         return None
     at = len(tokens) - 1
     names: set[str] = set()
     while at and (
         tokens[at].text in ("{", "}", "(", ")", r"\in", r"\mathbb", ",") or _counts(tokens[at]) or _letter(tokens[at])
     ):
-        if _letter(tokens[at]) and not (tokens[at].text == "Z" and not names):
+        article = tokens[at].text == "a" and at + 1 < len(tokens) and _counts(tokens[at + 1])
+        if _letter(tokens[at]) and not (tokens[at].text in ("Z", "R") and not names) and not article:
             names.add(tokens[at].text)
         ends = tokens[at].text in (",", "(", "where", "for", "with") and names
         if ends and tokens[at - 1].text not in (",", "(", "where", "for", "with", "and"):
@@ -94,6 +95,16 @@ def _integer_tail(tokens: list[Token]) -> int | None:
             return at if names <= used else None
         at -= 1
     return None
+
+
+def _of_function(tokens: list[Token]) -> bool:
+    """Whether the answer is a function with its arguments in front: the letters in it that are free are constants."""
+    return tokens[0].kind == "word" and tokens[1].text == "(" and any(token.text == "=" for token in tokens)
+
+
+def _constants(tokens: list[Token]) -> bool:
+    texts = [token.text for token in tokens if token.text not in ("{", "}", ")", "$")]
+    return texts[-2:] == [r"\mathbb", "R"] or any(text in ("constant", "constants") for text in texts[-2:])
 
 
 def _letter(token: Token) -> bool:

@@ -9,10 +9,10 @@ from rewards.math_answer.nodes import Node, NotMathError
 from rewards.math_answer.normal import normalise
 from rewards.math_answer.numbers import TooBigError
 from rewards.math_answer.phrases import meaning, usual, with_base, without_tail
+from rewards.math_answer.repairs import MAX_CHARS
 from rewards.math_answer.syntax import parse
 from rewards.math_answer.tokens import Token, spelled, tokenise
 
-MAX_CHARS = 2_000  # of an answer that is parsed; longer ones are compared as text and as digits
 _CHOICES = frozenset("ABCDEFGHIJ")
 _SILENT = frozenset("{}()[],.;:?!|")
 

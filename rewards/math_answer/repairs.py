@@ -6,6 +6,7 @@ backslashes; answers carry row spacing, ordinal endings and ``p.m.``. Nothing he
 
 import re
 
+MAX_CHARS = 2_000  # of an answer that is parsed; longer ones are compared as text and as digits
 _NAMES = (
     r"d?frac|tfrac|sqrt|pi|text|left|right|cdot|times|infty|theta|alpha|leq?|geq?|mathbb|mathrm|mathbf|pm|cup|cap|circ"
 )
@@ -15,7 +16,6 @@ _MATRIX = re.compile(r"(\\begin\{([pbBvV]?matrix|smallmatrix|array)\})(.*?)(?=\\
 _HALF_BREAK = re.compile(r"(?<![&{\\\s])\s*\\(?=[\s0-9+\-.(]|[a-z](?![A-Za-z]))(?!\s*(?:&|$))")
 _ROW_SPACE = re.compile(r"\\\\\s*\[\s*-?[0-9.]+\s*(?:pt|em|ex|mm|cm|in|\\baselineskip)\s*\]")
 _PRIMES = re.compile(r"\^\s*(?:\{\s*(?:\\prime\s*)+\}|\\prime(?![A-Za-z]))")
-_LAST_BREAK = re.compile(r"[\\\s]+$")
 _FIRST_BREAK = re.compile(r"^(?:\\\\\s*)+(?![A-Za-z])")
 
 _ENDING = "(?:(?<=1)st|(?<=2)nd|(?<=3)rd|(?<=[0-9])th)(?![A-Za-z])"
@@ -41,6 +41,8 @@ def repaired(text: str) -> str:
     >>> repaired("0. 98."), repaired(r"7^{\text{th}}"), repaired(r"\text{5 p.m.}")
     ('0.98', '7', '\\text{5 pm}')
     """
+    if len(text) > MAX_CHARS:
+        return text
     if "\\" in text:
         text = _latex(text)
     if "." in text:
@@ -64,7 +66,7 @@ def _latex(text: str) -> str:
         text = _MATRIX.sub(_rows, text)
     if "\\prime" in text:
         text = _PRIMES.sub(lambda found: "'" * found[0].count("prime"), text)
-    return _LAST_BREAK.sub("", text)
+    return text.rstrip("\\ \t\n\r")
 
 
 def _rows(found: re.Match[str]) -> str:

@@ -86,12 +86,13 @@ _NOT_UNITS = frozenset(
 )
 # Words that say what kind of thing is counted; a noun must follow.
 _ADJECTIVES = frozenset(
-    """decimal positive negative right real distinct different possible non-negative nonnegative ordered unordered prime
-    whole even odd natural total such digit unique equal""".split()
+    """more fewer less extra additional true false correct incorrect wrong sign decimal positive negative right real
+    distinct different possible non-negative nonnegative ordered unordered prime whole even odd natural total such digit
+    unique equal""".split()
 )
 # What may follow a unit without another meaning: 5 years old, 3 metres long.
 _SAY_NOTHING = frozenset("old long tall wide high deep away left remaining altogether apart".split())
-_HEDGES = frozenset("not non or more less fewer least most than half hundred thousand million billion".split())
+_HEDGES = frozenset("not non or least most than half hundred thousand million billion".split())
 _MAX_UNIT_WORDS = 3
 
 
@@ -112,23 +113,11 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
     factor, last = 1, ""
     if len(parts) > _MAX_UNIT_WORDS + 3:
         return None
-    if len(parts) > 1 and parts[-2][0].endswith("-"):  # "sit-ups" is one noun
-        (front, _), (back, last_power) = parts[-2:]
-        if front[:-1].lower() in _HEDGES or back.lower() in _NOT_UNITS:
-            return None
-        parts = [*parts[:-2], (front[:-1] + back, last_power)]
+    parts = _with_one_noun(parts)
     for at, (word, power) in enumerate(parts):
         if at and word == "of":  # pounds of rice
             break
-        if at + 1 < len(parts) and (word.endswith("-") or word.lower() in _ADJECTIVES) and parts[at + 1][0].isalpha():
-            if word.lower().rstrip("-") in _HEDGES:
-                return None
-            continue
-        if at and word in _SAY_NOTHING:
-            continue
-        if word in _COMPOUND:
-            for unit, times in _COMPOUND[word]:
-                powers[unit] = powers.get(unit, 0) + times * power
+        if _says_nothing(parts, at):
             continue
         if word in _POWERS:
             if word not in ("squared", "cubed"):
@@ -138,16 +127,44 @@ def canonical_unit(parts: list[tuple[str, int]]) -> str | None:
             else:
                 return None
             continue
-        name = _CANONICAL.get(word) if word in _CANONICAL else _CANONICAL.get(word.lower())
-        if name is None:
-            if word.lower() in _NOT_UNITS or not word.isalpha() or len(word) < 2:
-                return None
-            lower = word.lower()
-            name = lower[:-1] if lower.endswith("s") and len(lower) > 3 else lower
-        if name:
-            powers[name] = powers.get(name, 0) + power * factor
+        names = _COMPOUND[word] if word in _COMPOUND else _one_name(word)
+        if names is None:
+            return None
+        for name, times in names:
+            powers[name] = powers.get(name, 0) + times * power * factor
             last = name
         factor = 1
     if factor != 1:
         return None
     return " ".join(f"{name}^{power}" if power != 1 else name for name, power in sorted(powers.items()) if power)
+
+
+def _with_one_noun(parts: list[tuple[str, int]]) -> list[tuple[str, int]]:
+    """The parts with a hyphenated noun at the end, such as "sit-ups", as one word; one that hedges stays two."""
+    if len(parts) < 2 or not parts[-2][0].endswith("-"):
+        return parts
+    (front, _), (back, power) = parts[-2:]
+    hedged = front[:-1].lower() in _HEDGES or back.lower() in _NOT_UNITS
+    return parts if hedged else [*parts[:-2], (front[:-1] + back, power)]
+
+
+def _says_nothing(parts: list[tuple[str, int]], at: int) -> bool:
+    """Whether a word leaves what is counted as it is: an adjective with a noun behind it, "each", "years old"."""
+    word = parts[at][0]
+    if at + 1 < len(parts) and parts[at + 1][0].rstrip("-").isalpha():
+        if word.endswith("-") and word[:-1].lower() not in _HEDGES:
+            return True
+        if word.lower() in _ADJECTIVES:
+            return True
+    return word in ("each", "apiece") or (at > 0 and word in _SAY_NOTHING)
+
+
+def _one_name(word: str) -> tuple[tuple[str, int], ...] | None:
+    """The name of a unit or noun as (name, 1); () for one that says nothing ("units"); None for no unit."""
+    name = _CANONICAL.get(word, _CANONICAL.get(word.lower()))
+    if name is None:
+        lower = word.lower()
+        if lower in _NOT_UNITS or not word.isalpha() or len(word) < 2:
+            return None
+        name = lower[:-1] if lower.endswith("s") and len(lower) > 3 else lower
+    return ((name, 1),) if name else ()
