@@ -24,7 +24,7 @@ from rewards.gym_answer import problems_of, unpacked
 MAX_FLOOR = GymConfig.max_floor
 SEED = 1 << 28  # no problem of the probe
 CHECKED = ((0.01, 200), (0.1, 40), (float("inf"), 6))  # problems, for data sets faster than so many seconds a problem
-COMPARED = 6  # problems made under two hash seeds
+COMPARED = 16  # problems made under two hash seeds
 
 
 @dataclass(frozen=True)

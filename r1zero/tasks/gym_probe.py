@@ -174,10 +174,9 @@ def probe(problem: Callable[[int], Entry], scorer: Any, dataset: str, max_floor:
     started = time.perf_counter()
     entries = [problem(index) for index in range(SLOW.get(dataset, PROBED))]
     seconds = (time.perf_counter() - started) / len(entries)
-    golds = [
-        safe_score(scorer, dataset, str(entry["answer"]), entry) for entry in entries if entry["answer"] is not None
-    ]
-    has_gold = golds != [] and sum(golds) > len(golds) / 2
+    with_gold = [entry for entry in entries if entry["answer"] is not None]
+    right = sum(safe_score(scorer, dataset, str(entry["answer"]), entry) == 1.0 for entry in with_gold)
+    has_gold = right > len(entries) / 2
     answers = answers_of(entries)
     tallies = {name: tally(answer, entries, scorer, dataset) for name, answer in answers.items()}
     if dataset not in SLOW:
@@ -190,7 +189,6 @@ def probe(problem: Callable[[int], Entry], scorer: Any, dataset: str, max_floor:
 
 def answers_of(entries: Sequence[Entry]) -> dict[str, Callable[[Entry], str]]:
     """The answers that are tried, by name; each is a function of the problem."""
-
     answers: dict[str, Callable[[Entry], str]] = {repr(text): partial(constant, text) for text in (EMPTY, *CONSTANTS)}
     answers |= {copy.__name__.replace("_", " "): copy for copy in COPIES}
     golds = [str(entry["answer"]) for entry in entries if entry["answer"] is not None]
@@ -220,12 +218,11 @@ def tally(answer: Callable[[Entry], str], entries: Sequence[Entry], scorer: Any,
 
 
 def safe_score(scorer: Any, dataset: str, answer: str, entry: Entry) -> float:
-    """The score of ``answer``; 0 when scoring raises or gives no number in [0, 1]."""
+    """The score of ``answer``; 0 when scoring raises."""
     try:
-        value = score(scorer, dataset, answer, entry)
+        return score(scorer, dataset, answer, entry)
     except Exception:
         return 0.0
-    return value if math.isfinite(value) and 0.0 <= value <= 1.0 else 0.0
 
 
 def decide(tallies: dict[str, Tally], has_gold: bool, unique: bool, max_floor: float, seconds: float) -> Probe:

@@ -95,15 +95,17 @@ def reply_of(line: str, dataset: str, options: dict[str, Any]) -> Any:
 
 def serve() -> None:
     """Answers one request on standard input: a line with the probe, and one for each part."""
-    with os.fdopen(os.dup(1), "w", encoding="utf-8") as out, Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(contextlib.suppress(BrokenPipeError))  # the caller is gone
+        out = stack.enter_context(os.fdopen(os.dup(1), "w", encoding="utf-8"))
+        os.dup2(stack.enter_context(Path(os.devnull).open("w")).fileno(), 1)
         request = json.load(sys.stdin)
         try:
             for reply in replies_to(request):
                 out.write(json.dumps(reply) + "\n")
                 out.flush()
         except (ValueError, TypeError, AssertionError) as error:
-            out.write(json.dumps({"error": str(error) or type(error).__name__}) + "\n")
+            out.write(json.dumps({"error": " ".join(str(error).split()) or type(error).__name__}) + "\n")
 
 
 def replies_to(request: dict[str, Any]) -> Any:
