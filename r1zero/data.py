@@ -2,7 +2,8 @@
 
 Shows sizes, lengths and prompts as the model sees them, and counts held-out problems that the training rows give away.
 With ``pass_rate=FILE`` it measures how often a model solves each training problem and writes those of middling
-difficulty to FILE, which ``task.source=FILE`` trains on. It changes no data set in place.
+difficulty to FILE, which ``task.source=FILE`` trains on. With ``solutions=1`` it runs the solutions that rows of
+programming problems carry and names the rows that these do not pass. It changes no data set in place.
 """
 
 import os
@@ -14,9 +15,10 @@ from r1zero.command_line import errors_in_one_line, quiet
 from r1zero.evaluating.plan import plan
 from r1zero.tasks.overlap import DEFAULT_NGRAM
 
-DEFAULTS = {"show": "2", "ngram": str(DEFAULT_NGRAM), "pass_rate": "", "low": "0.2", "high": "0.8"}
+DEFAULTS = {"show": "2", "ngram": str(DEFAULT_NGRAM), "pass_rate": "", "solutions": "", "low": "0.2", "high": "0.8"}
 USAGE = """usage: python -m r1zero.data [task=NAME] [model=NAME|PATH|HUB_ID | run=DIR] [show=2] [ngram=8]
        [--config-dir DIR] [KEY=VALUE]
+       python -m r1zero.data task=NAME solutions=1
        python -m r1zero.data task=NAME model=... pass_rate=band.jsonl [low=0.2] [high=0.8] eval.num_samples=8"""
 
 
@@ -37,6 +39,12 @@ def look(arguments: Sequence[str]) -> None:
 
     if own["pass_rate"]:
         print(measure(todo, Path(own["pass_rate"]), float(own["low"]), float(own["high"])))
+        return
+    if own["solutions"]:
+        from r1zero.tasks.code_check import check_solutions
+
+        for config in todo.configs:
+            print(check_solutions(config.task))
         return
     for config in todo.configs:
         tokenizer = load_tokenizer(config.model)

@@ -19,8 +19,11 @@ from typing import Any
 from rewards import code_pytest
 from rewards.code_compare import same_value
 from sandbox.codec import Opaque, encode
-from sandbox.conversation import CannotBePassedError, Died, exception
+from sandbox.conversation import CannotBePassedError, exception
+from sandbox.remote import Died
 
+# What a test may exchange in its own process, and the program in another does not see.
+SURROUNDINGS = re.compile(r"\bpatch(?:\.\w+)?\(|\bmonkeypatch\b|\bsys\.stdin\s*=|\bbuiltins\.\w+\s*=")
 # The outcome of one test, with a detail. "broken": the test cannot be run, whatever the program is.
 Found = tuple[str, str]
 
@@ -58,6 +61,10 @@ def asserts(program: Any, spec: dict[str, Any]) -> Iterator[Found]:
         setup = compile(spec["setup"], "setup", "exec")
     except (SyntaxError, ValueError) as error:
         yield "broken", f"a test does not compile: {error}"
+        return
+    surroundings = next(filter(None, map(SURROUNDINGS.search, texts)), None)
+    if surroundings:
+        yield "broken", f"a test changes what the program runs in ({surroundings[0]}), which is another process"
         return
     function = stub(program, entry)
     solution = Solution("solution", program)
@@ -124,6 +131,8 @@ class Solution(types.ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if name.endswith(("Error", "Exception")):
+            return self._program.errors.setdefault(name, type(name, (Exception,), {}))
         return stub(self._program, name)
 
 
@@ -180,6 +189,7 @@ class Replay:
     def __init__(self, known: list[list[Any]], names: dict[str, Any]) -> None:
         self.known, self.names = [list(answers) for answers in known], names
         self.test, self.num_died, self.num_asked = 0, 0, 0
+        self.errors: dict[str, type[Exception]] = {}
         self.lost = False
         self.raised: BaseException | None = None
         self.wanted: list[list[Any]] = []
@@ -195,7 +205,7 @@ class Replay:
         answer = self.known[self.test].pop(0)
         if answer is not None and answer[0] == "value":
             return answer[1]
-        self.raised = exception([answer[1], []] if answer else None)
+        self.raised = exception([answer[1], [], []] if answer else None, {})
         self.num_died += type(self.raised) is Died
         raise self.raised
 

@@ -81,7 +81,9 @@ class _Packer:
         if list in bases:
             return ["l", self.items(list.copy(value), depth)]
         if tuple in bases:
-            return ["t", self.items([*tuple.__iter__(value)], depth)]
+            values = [*tuple.__iter__(value)]
+            record = None if kind is tuple else codec_types.record_parts(value, values)
+            return ["t", self.items(values, depth)] if record is None else ["x", "record", self.items(record, depth)]
         if dict in bases:
             return self.mapping(value, bases, depth)
         if set in bases or frozenset in bases:

@@ -9,6 +9,7 @@ import collections
 import datetime
 import decimal
 import fractions
+import importlib
 import itertools
 import sys
 import types
@@ -22,7 +23,41 @@ NAMED = frozenset(
     "abs all any ascii bin bool bytearray bytes chr complex dict divmod enumerate filter float frozenset hash hex int"
     " len list map max min object oct ord pow range repr reversed round set sorted str sum tuple zip".split()
 )
+# Types that are the same again from their text.
+WRITTEN = {
+    (module, name): name for module, name in (("uuid", "UUID"), ("pathlib", "PosixPath"), ("pathlib", "PurePosixPath"))
+}
 VIEWS: tuple[type, ...] = (type({}.keys()), type({}.values()), type({}.items()))
+
+
+class Record(tuple):
+    """A named tuple: its values, with names."""
+
+    def __new__(cls, kind: str, fields: list[str], values: list[Any]) -> "Record":
+        """A record of as many values as fields."""
+        made = super().__new__(cls, values)
+        made._kind, made._fields = kind, tuple(fields)  # type: ignore[attr-defined]
+        return made
+
+    def __getattr__(self, name: str) -> Any:
+        fields = self.__dict__.get("_fields", ())
+        if name not in fields:
+            raise AttributeError(name)
+        return self[fields.index(name)]
+
+    def _asdict(self) -> dict[str, Any]:
+        return dict(zip(self.__dict__["_fields"], self, strict=False))
+
+    def __repr__(self) -> str:
+        return f"{self.__dict__['_kind']}({', '.join(f'{key}={value!r}' for key, value in self._asdict().items())})"
+
+
+def record_parts(value: Any, items: list[Any]) -> list[Any] | None:
+    """The parts of a named tuple with these items, or None for another subclass of tuple."""
+    fields = getattr(value, "_fields", None)
+    if type(fields) is not tuple or len(fields) != len(items) or not all(type(name) is str for name in fields):
+        return None
+    return [str(getattr(value, "_kind", type(value).__name__)), list(fields), items]
 
 
 def take_apart(value: Any, bases: tuple[type, ...]) -> tuple[str, list[Any]] | None:
@@ -47,6 +82,10 @@ def take_apart(value: Any, bases: tuple[type, ...]) -> tuple[str, list[Any]] | N
             return kind.__name__, [value.replace(tzinfo=None).isoformat(), value.fold, offset]
     if kind is datetime.date:
         return "date", [value.isoformat()]
+    if kind is slice:
+        return "slice", [value.start, value.stop, value.step]
+    if (kind.__module__, kind.__name__) in WRITTEN:
+        return kind.__name__, [str(value)]
     if kind is datetime.timedelta:
         return "timedelta", [value.days, value.seconds, value.microseconds]
     name = getattr(value, "__name__", None) if kind in (type, types.BuiltinFunctionType) else None
@@ -85,6 +124,13 @@ def build(name: str, parts: list[Any]) -> Any:
             return getattr(datetime, name).fromisoformat(text).replace(tzinfo=zone, fold=fold)
         case "timedelta", [int(days), int(seconds), int(microseconds)]:
             return datetime.timedelta(days, seconds, microseconds)
+        case "slice", [start, stop, step]:
+            return slice(start, stop, step)
+        case "record", [str(kind), list(fields), list(values)]:
+            return Record(kind, fields, values)
+        case _, [str(text)] if name in WRITTEN.values():
+            modules = {word: module for (module, word) in WRITTEN}
+            return getattr(importlib.import_module(modules[name]), name)(text)
         case "named", ["Ellipsis" | "NotImplemented" as word]:
             return getattr(builtins, word)
         case "named", [str(word)] if word in NAMED:

@@ -12,58 +12,19 @@ import builtins
 import os
 import struct
 import sys
-import types
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sandbox import codec
+from sandbox.remote import Died, Remote
 
 LENGTH = struct.Struct("=Q")
 # Bytes in the pipe that tells the supervisor of the program when a question was put and when it was answered.
 ASKED, ANSWERED = b"?", b"."
 
 
-class Died(BaseException):
-    """The program ended, or answered with something that is no answer."""
-
-
 class CannotBePassedError(BaseException):
     """A test passes a value that cannot be carried to the program."""
-
-
-class Remote(codec.Opaque):
-    """A value that stayed in the program's process: it can be called, iterated over and asked for attributes.
-
-    It is equal to nothing and has no order or truth of its own, as the program must not decide those.
-    """
-
-    def __init__(self, program: "Program", type_name: str, number: int | None) -> None:
-        super().__init__(type_name, number)
-        self.program = program
-
-    @property  # type: ignore[misc]
-    def __class__(self) -> type:
-        """What `isinstance` asks for."""
-        return types.GeneratorType if self.type_name == "generator" else Remote
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call it where it is."""
-        return self.program.ask("call", self, args, kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        """An attribute of the value, or a method."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return self.program.ask("attribute", self, (name,), {})
-
-    def __iter__(self) -> Any:
-        return self.program.ask("iterator", self, (), {})
-
-    def __next__(self) -> Any:
-        value = self.program.ask("next", self, (), {})
-        if not value:
-            raise StopIteration
-        return value[0]
 
 
 class Program:
@@ -80,6 +41,8 @@ class Program:
         self.lost = False
         self.num_asked = self.num_died = self.test = 0
         self.raised: BaseException | None = None
+        self.free = False
+        self.errors: dict[str, type[Exception]] = {}
 
     def ask(self, operation: str, target: Any, args: Any, kwargs: Any) -> Any:
         """The value of the program's answer.
@@ -91,6 +54,7 @@ class Program:
         """
         self.num_asked += 1
         question = self.pack([operation, target, list(args), kwargs])
+        self.free = target.free if type(target) is Remote else target.rpartition(".")[2].lstrip("_")[:1].isupper()
         kind, value, printed, changed = self.exchange(question)
         if type(printed) is str and printed and sys.stdout is not sys.__stdout__:
             sys.stdout.write(printed)
@@ -99,7 +63,9 @@ class Program:
                 change(old, new)
         if kind == "v":
             return value
-        self.raised = exception(value)
+        if kind == "same" and type(value) is int and 0 <= value < len(args):
+            return args[value]
+        self.raised = exception(value, self.errors)
         self.num_died += type(self.raised) is Died
         raise self.raised
 
@@ -132,7 +98,8 @@ class Program:
 
     def number(self, value: Any) -> int | None:
         """The number of a value of the program's; a value of the test's own has none."""
-        if isinstance(value, list | tuple | dict):  # nested too deep: the program's own doing
+        # Nested too deep, or of a kind that only the program can have brought here: its own doing.
+        if isinstance(value, list | tuple | dict | BaseException) or type(value).__name__ == "coroutine":
             self.num_died += 1
             raise Died
         if hasattr(type(value), "__next__") and type(value) is not Remote:
@@ -142,8 +109,9 @@ class Program:
         return value.number
 
     def revive(self, type_name: str, number: int | None) -> Any:
-        """What stands for a value of the program\'s."""
-        return Remote(self, type_name, number)
+        """What stands for a value of the program's."""
+        remote = Remote(self, type_name, number)
+        return remote.awaited() if type_name == "coroutine" else remote
 
 
 def change(old: Any, new: Any) -> None:
@@ -176,19 +144,31 @@ def change(old: Any, new: Any) -> None:
         old[...] = new
 
 
-def exception(described: Any) -> BaseException:
-    """The builtin exception of [name, args]; `Died` for one that would end a loop of the test's without failing it."""
+def exception(described: Any, own: Mapping[str, type[Exception]]) -> BaseException:
+    """The exception of [builtin name, args, names of its classes], where ``own`` are those that the tests have of it.
+
+    `Died` for one that would end a loop of the test's without failing it.
+    """
     match described:
-        case [str(name), list(args)]:
-            kind = getattr(builtins, name, None)
+        case [str(name), list(args), list(classes)]:
+            kind: Any = next((own[word] for word in classes if type(word) is str and word in own), None)
+            kind = kind or next(filter(None, map(library_error, classes)), None) or getattr(builtins, name, None)
             if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, StopIteration):
-                try:
-                    return kind(*args)
-                except Exception:
-                    return kind.__new__(kind)
+                error = kind.__new__(kind, *args)
+                error.args = tuple(args)
+                return error
             if kind in (SystemExit, KeyboardInterrupt):
                 return kind(*args[:1])
     return Died()
+
+
+def library_error(name: Any) -> type[Exception] | None:
+    """The exception ``module:class`` of the standard library, if it is loaded here."""
+    module, _, word = name.partition(":") if type(name) is str else ("", "", "")
+    found = (
+        getattr(sys.modules.get(module), word, None) if module.partition(".")[0] in sys.stdlib_module_names else None
+    )
+    return found if isinstance(found, type) and issubclass(found, Exception) else None
 
 
 def send(channel: int, data: bytes, write: Callable[[int, Any], int]) -> None:

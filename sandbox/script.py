@@ -2,7 +2,7 @@
 
 import inspect
 
-from sandbox import codec, codec_types, contest, conversation, serving
+from sandbox import codec, codec_types, contest, conversation, remote, serving
 
 _SCRIPT = """
 import builtins, os, sys, types
@@ -40,6 +40,6 @@ def call_script(target: str | int) -> str:
 
     ``target`` is a file name or a descriptor; `codec.read_answer` reads what was written.
     """
-    modules = (codec_types, codec, contest, conversation, serving)
+    modules = (codec_types, codec, contest, remote, conversation, serving)
     texts = {module.__name__.rpartition(".")[2]: inspect.getsource(module) for module in modules}
     return _SCRIPT.format(modules=texts, target=target)

@@ -1,6 +1,8 @@
 """The program's end of a conversation: answers questions about the functions of a namespace."""
 
+import asyncio
 import contextlib
+import operator
 import os
 import sys
 from typing import Any
@@ -38,7 +40,7 @@ class Server:
             try:
                 if failed is not None:
                     raise failed
-                answer = ["v", self.answer(operation, target, args, kwargs)]
+                answer = self.described(self.answer(operation, target, args, kwargs), args)
             except BaseException as error:
                 answer = ["e", describe(error)]
             with contextlib.suppress(Exception):
@@ -54,7 +56,7 @@ class Server:
             try:
                 text = self.encode([*answer, text, changed], self.keep)
             except BaseException:
-                text = self.encode(["e", ["BaseException", []], "", None])
+                text = self.encode(["e", ["BaseException", [], []], "", None])
             send(self.channel, text.encode("utf-8", "surrogatepass"), self.write)
 
     def revive(self, _: str, number: int | None) -> Any:
@@ -67,9 +69,22 @@ class Server:
             return (find(self.namespace, target) if type(target) is str else target)(*args, **kwargs)
         if operation == "attribute":
             return getattr(target, args[0])
+        if operation == "set attribute":
+            return setattr(target, *args)
         if operation == "iterator":
             return iter(target)
-        return next_item(target)
+        if operation == "next":
+            return next_item(target)
+        if operation == "await":
+            return asyncio.run(target)
+        name = operation.removeprefix("operator ")
+        operate: Any = {"str": str, "len": len}.get(name) or getattr(operator, name)
+        return operate(target, *args)
+
+    def described(self, value: Any, args: list[Any]) -> list[Any]:
+        """The answer; a value that is one of the arguments is named as that."""
+        same = [place for place, argument in enumerate(args) if argument is value and type(value) in (list, dict, set)]
+        return ["same", same[0]] if same else ["v", value]
 
     def keep(self, value: Any) -> int:
         """The number of a value that stays here."""
@@ -103,11 +118,13 @@ def find(namespace: dict[str, Any], entry: str) -> Any:
 
 
 def describe(error: BaseException) -> list[Any]:
-    """[name of the nearest builtin exception, its arguments or its text]."""
-    name = next((base.__name__ for base in type(error).__mro__ if base.__module__ == "builtins"), "BaseException")
-    own = type(error).__module__ == "builtins"
+    """[name of the nearest builtin exception, its arguments or its text, its other classes]."""
+    classes = type(error).__mro__
+    name = next((base.__name__ for base in classes if base.__module__ == "builtins"), "BaseException")
+    named = [base.__name__ for base in classes] + [f"{base.__module__}:{base.__name__}" for base in classes]
     try:
-        args = list(BaseException.args.__get__(error)) if own else [str(error)]  # type: ignore[attr-defined]
-        return [name, [arg if type(arg) in (int, float, bool, type(None)) else str(arg) for arg in args]]
+        plain = classes[0].__module__ == "builtins"
+        args = list(BaseException.args.__get__(error)) if plain else [str(error)]  # type: ignore[attr-defined]
+        return [name, [arg if type(arg) in (int, float, bool, type(None)) else str(arg) for arg in args], named]
     except BaseException:
-        return [name, []]
+        return [name, [], named]

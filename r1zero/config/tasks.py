@@ -147,9 +147,11 @@ class MathConfig(TaskConfig):
 class CodeConfig(TaskConfig):
     """Programming problems, judged by tests in a sandbox.
 
+    ``num_train`` and ``num_test`` are at most so many: rows that no program could be judged by are left out.
+
     Attributes:
-        source: A .parquet, .json or .jsonl file or a Hub data set in the shape of HumanEval, MBPP, APPS or
-            LiveCodeBench, or with columns ``question`` and ``tests``; null generates rows for the embedded model.
+        source: A .parquet, .json or .jsonl file or a Hub data set in a shape that ``r1zero.tasks.code_data`` knows, or
+            with columns ``question`` and ``tests``; null generates rows for the embedded model.
         source_split: Split of a Hub data set.
         score: ``all`` pays for passing every test, ``fraction`` the share of tests passed.
         timeout_s, memory_mb: Limits of each test.

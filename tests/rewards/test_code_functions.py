@@ -176,6 +176,8 @@ UNDECIDED = {
     "a deep list": "def f(x):\n    for _ in range(200): x = [x]\n    return x",
     "one that names itself": "def f(x):\n    x = []\n    x.append(x)\n    return x",
     "too much": "def f(x): return 'x' * (40 << 20)",
+    "a coroutine": "async def f(x): return 3",
+    "its own exception": "def f(x): raise ValueError(x)",
     "a lie about its class": "class A:\n    __module__ = 'numpy'\n    __class__ = int\n    dtype = None\ndef f(x): return A()",
 }
 
@@ -186,6 +188,7 @@ def test_a_program_cannot_be_ungradeable_of_its_own_will(sandbox: Sandbox, code:
         "assert f(f(1)) == 3",
         "assert [f(1)] == [3]",
         "try:\n    x = f(1)\nexcept:\n    x = 3\nassert x == 3 and f(x) == 3",
+        "try:\n    x = f(1)\nexcept Exception as error:\n    x = error\nassert f(x) == 3",
     ):
         found = judge(code, [test], sandbox)
         assert found.score == 0.0, (test, found)
