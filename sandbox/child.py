@@ -190,7 +190,7 @@ def main(text: str, stage: int, job: Job, names: dict[str, Any]) -> int:
         module.__dict__["program"] = conversation.Program(job.channel, job.beats, contest.builtins_with(names))
     sys.modules[module.__name__] = module
     try:
-        text = contest.place(text, module.__dict__, os.environ["HOME"])
+        text = contest.place(text, module.__dict__)
         code = compile(text, contest.FILE_NAME, "exec", dont_inherit=True)
     except BaseException as error:
         traceback.print_exception(type(error), error, None)

@@ -2,7 +2,7 @@
 
 import builtins
 import importlib
-import linecache
+import os
 import resource
 import sys
 from typing import Any
@@ -46,9 +46,20 @@ def prepare() -> None:
     resource.setrlimit = setrlimit
 
 
-def place(text: str, namespace: dict[str, Any], directory: str) -> str:
+class Source:
+    """The loader of a program, which knows its text: for `inspect` and for tracebacks."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def get_source(self, _: str) -> str:
+        """The text."""
+        return self.text
+
+
+def place(text: str, namespace: dict[str, Any]) -> str:
     """The text to compile; the program finds its own source where a script does."""
     text = text.removeprefix("\ufeff")
-    namespace["__file__"] = f"{directory}/{FILE_NAME}"
-    linecache.cache[FILE_NAME] = (lambda: text,)  # read when it is asked for
+    namespace["__file__"] = f"{os.getcwd()}/{FILE_NAME}"
+    namespace["__loader__"] = Source(text)
     return text

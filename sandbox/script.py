@@ -21,7 +21,7 @@ sys.modules["solution"] = module
 encode, leave, entry, failure = codec.encode, os._exit, request["entry"], None
 try:
     package.contest.prepare()
-    text = package.contest.place(request["code"], module.__dict__, os.getcwd())
+    text = package.contest.place(request["code"], module.__dict__)
     exec(compile(text, "solution.py", "exec"), module.__dict__)
     function = package.serving.find(module.__dict__, entry)
     answer = ["v", function(*request["args"], **request["kwargs"])]

@@ -1,6 +1,5 @@
 """The program's end of a conversation: answers questions about the functions of a namespace."""
 
-import asyncio
 import contextlib
 import operator
 import os
@@ -76,6 +75,8 @@ class Server:
         if operation == "next":
             return next_item(target)
         if operation == "await":
+            import asyncio  # each fork of a worker that has it takes longer
+
             return asyncio.run(target)
         name = operation.removeprefix("operator ")
         operate: Any = {"str": str, "len": len}.get(name) or getattr(operator, name)
