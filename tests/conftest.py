@@ -12,8 +12,8 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.training.trainer import R1ZeroTrainer
 
-# What a user would have in a folder of their own, a stand-in for an optional package among it: no tests, and pytest would
-# put the folder into the path of all others.
+# What a user would have in a folder of their own, a stand-in for an optional package among it: it holds no tests, and
+# pytest would put the folder into the path of all others.
 collect_ignore = ["tasks/outside"]
 
 torch.set_num_threads(2)
