@@ -99,7 +99,7 @@ def failure(error: BaseException) -> Found:
         return "broken", f"a test passes a value of type {error}, and only data can be passed"
     try:
         return "fail", f"{type(error).__name__}: {error}"[:200]
-    except Exception:
+    except Exception:  # of the error's own __str__, which the program may have written
         return "fail", type(error).__name__
 
 
@@ -107,7 +107,7 @@ def show(value: Any) -> str:
     """A short form of a value."""
     try:
         return repr(value)[:100] if not isinstance(value, int) or abs(value) < 10**100 else "a large number"
-    except Exception:
+    except Exception:  # of the value's own __repr__, which the program may have written
         return f"a {type(value).__name__}"
 
 

@@ -172,7 +172,9 @@ def score_encoded(request: list[Any]) -> float | str:
         return score(scorer, dataset, answer, entry)
     except MemoryError:
         raise
-    except Exception as error:
+    except (
+        Exception
+    ) as error:  # the text's fault if the gold can be scored; if not, this raises, and it is the library's
         score(scorer, dataset, entry["answer"], entry)
         return f"scoring raised {type(error).__name__}: {error}"[:200]
 

@@ -218,10 +218,12 @@ def tally(answer: Callable[[Entry], str], entries: Sequence[Entry], scorer: Any,
 
 
 def safe_score(scorer: Any, dataset: str, answer: str, entry: Entry) -> float:
-    """The score of ``answer``; 0 when scoring raises."""
+    """The score of ``answer``; 0 when scoring raises: such a text earns nothing in training either."""
     try:
         return score(scorer, dataset, answer, entry)
-    except Exception:
+    except MemoryError:  # of the machine, and no matter of the text
+        raise
+    except Exception:  # a hundred scoring functions, which raise whatever a text that is no answer leads to
         return 0.0
 
 
