@@ -11,6 +11,7 @@ from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.training.trainer import R1ZeroTrainer
+from sandbox import Sandbox, SandboxUnavailableError
 
 # What a user would have in a folder of their own, a stand-in for an optional package among it: it holds no tests, and
 # pytest would put the folder into the path of all others.
@@ -52,3 +53,14 @@ def make_trainer(tmp_path: Path, tiny_model: LlamaForCausalLM) -> Iterator[Calla
     yield make
     for trainer in made:
         trainer.tracker.finish()
+
+
+@pytest.fixture(scope="module")
+def best() -> Iterator[Sandbox]:
+    """A sandbox at the highest level of this machine, for a file of tests."""
+    try:
+        made = Sandbox(workers=2, min_level=1)
+    except SandboxUnavailableError as error:
+        pytest.skip(str(error))
+    yield made
+    made.close()

@@ -1,31 +1,14 @@
 """Tests of functions: what arrives of a call, what a program cannot decide, and what tests may look at."""
 # ruff: noqa: E501  (a program and its test stand on one line each)
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from code_verdicts import judge
 
-from rewards import Outcome, Verdict
+from rewards import Outcome
 from rewards.code_tests import CodeTests, run_tests, verdict
-from sandbox import Sandbox, SandboxUnavailableError
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    try:
-        made = Sandbox(workers=2, min_level=1)
-    except SandboxUnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.close()
-
-
-def judge(code: str, tests: list[str], sandbox: Sandbox, entry: str = "f", **more: Any) -> Verdict:
-    """The verdict on a program by assert tests."""
-    spec = CodeTests.parse({"type": "assert", "entry": entry, "tests": tests, **more})
-    return verdict(run_tests(code, spec, sandbox, 20, 512), "all")
-
+from sandbox import Sandbox
 
 # What stands for "cannot be carried" in the text of a value, written by the program: it is data like any other.
 WRITTEN_MARKS = [

@@ -1,6 +1,5 @@
 """The judge of programs: what passes, what does not, and what is nobody's fault."""
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -8,7 +7,7 @@ import pytest
 
 from rewards import Outcome, Verdict
 from rewards.code_tests import CodeTests, JudgeUnavailableError, Ledger, Runner, Score, TestReport, run_tests, verdict
-from sandbox import Result, Sandbox, SandboxUnavailableError, Status
+from sandbox import Result, Sandbox, Status
 
 ADD = {"type": "stdin", "tests": [{"stdin": "1 2\n", "expected": "3\n"}, {"stdin": "5 6\n", "expected": "11"}]}
 TWICE = {
@@ -32,16 +31,6 @@ CHECK = {
     ],
 }
 RAISES = {"type": "assert", "entry": "f", "tests": ["try:\n    f(-1)\n    assert False\nexcept ValueError:\n    pass"]}
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    try:
-        made = Sandbox(workers=2, min_level=1)
-    except SandboxUnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.close()
 
 
 def judge(

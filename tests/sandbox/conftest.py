@@ -16,13 +16,3 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         pytest.skip(str(error))
     yield made
     made.close()
-
-
-@pytest.fixture(scope="module")
-def best() -> Iterator[Sandbox]:
-    try:
-        made = Sandbox(workers=2, min_level=1)
-    except SandboxUnavailableError as error:
-        pytest.skip(str(error))
-    yield made
-    made.close()
