@@ -8,12 +8,11 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from r1zero.command_line import errors_in_one_line, quiet
 from r1zero.evaluating.layout import RESULT, TABLE
 from r1zero.evaluating.plan import plan
-from r1zero.reporting.text import aligned, percent
+from r1zero.reporting.text import aligned, interval, percent
 from r1zero.runs.files import read_json, write_text
 from rewards.code_tests import JudgeUnavailableError
 
@@ -63,12 +62,6 @@ def table(folders: Sequence[Path]) -> str:
         if metrics[f"eval/{name}/num_ungradeable"]:
             lines.append(["", "", "", "not judged", f"{metrics[f'eval/{name}/num_ungradeable']:.0f} problems", ""])
     return aligned(lines)
-
-
-def interval(metrics: dict[str, Any], key: str) -> str:
-    """The 95% interval at ``key``."""
-    low, high = metrics.get(f"{key}_low"), metrics.get(f"{key}_high")
-    return "-" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}%"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -42,8 +42,8 @@ def register_schema() -> None:
     for kind, keys in KINDS.items():
         task = OmegaConf.structured(keys)
         OmegaConf.set_struct(task, True)
-        if kind == "reasoning_gym":
-            OmegaConf.set_struct(task.options, False)  # they differ by data set; the library refuses unknown ones
+        for key in keys.open_keys:
+            OmegaConf.set_struct(task[key], False)
         store.store(group="schema/task", name=kind, node=task)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
@@ -110,15 +110,15 @@ def explain(error: Exception) -> str:
     return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
 
 
-def refuse_leftovers(composed: Any, typed: Any, path: str = "") -> None:
+def refuse_leftovers(composed: Any, kept: Any, path: str = "") -> None:
     """Refuse keys that were forced in with ``+key`` or ``++key`` and would be dropped without a word."""
-    if not isinstance(composed, dict) or not isinstance(typed, dict):
+    if not isinstance(composed, dict) or not isinstance(kept, dict):
         return
     for key, value in composed.items():
         full = f"{path}.{key}" if path else str(key)
-        if key not in typed:
-            raise ValueError(f"{full} = {value}: {unknown(str(key), list(typed))}")
-        refuse_leftovers(value, typed[key], full)
+        if key not in kept:
+            raise ValueError(f"{full} = {value}: {unknown(str(key), list(kept))}")
+        refuse_leftovers(value, kept[key], full)
 
 
 def unknown(key: str, known: list[str]) -> str:

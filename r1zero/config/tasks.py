@@ -24,12 +24,14 @@ class TaskConfig:
         template: A key of ``r1zero.config.templates.TEMPLATES``.
         num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
         builder: Import path ``module:function`` of what makes a ``Task`` of (task config, RewardConfig, tokenizer).
+        open_keys: Keys that hold a table of any keys.
         example: The answer that templates show as an example of where the answer goes.
         as_trained: Keys that ``evaluate run=...`` takes from training, even for another task of this kind: a policy is
             judged in the form that it learnt.
     """
 
     builder: ClassVar[str] = ""
+    open_keys: ClassVar[tuple[str, ...]] = ()
     example: ClassVar[str] = "42"
     as_trained: ClassVar[tuple[str, ...]] = ("template",)
 
@@ -211,6 +213,7 @@ class GymConfig(TaskConfig):
     """
 
     builder = "r1zero.tasks.gym:build_gym"
+    open_keys = ("options",)  # they differ by data set; the library refuses unknown ones
 
     kind: str = "reasoning_gym"
     options: dict[str, Any] = field(default_factory=dict)
