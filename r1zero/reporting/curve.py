@@ -4,6 +4,7 @@ It works on figures of its own and never through pyplot, so no setting and no op
 reads no file, and shows one run only.
 """
 
+import os
 from pathlib import Path
 
 import pandas as pd
@@ -107,5 +108,5 @@ def plot_curve(run: Run, out: Path) -> None:
         right.set_ylabel("truncated", color=RED, fontsize=10)
         right.tick_params(labelsize=10, length=3, labelcolor=RED)
         right.spines[["top", "left", "bottom"]].set_visible(False)
-    with replacing(out) as temporary:
+    with replacing(out, f".{os.getpid()}") as temporary:
         figure.savefig(temporary, format="png", facecolor="white")

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path to write to, which becomes ``path`` when the block ends without an error."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")  # jobs of a sweep write the same page
+def replacing(path: Path, writer: str = "") -> Iterator[Path]:
+    """A temporary path to write to, which becomes ``path`` when the block ends without an error.
+
+    Args:
+        path: Where the file goes.
+        writer: Tells writers of one file apart. Without it, what a killed writer left is overwritten by the next.
+    """
+    temporary = path.with_name(f"{path.name}{writer}.tmp")
     try:
         yield temporary
         temporary.replace(path)
@@ -29,7 +34,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_text(text: str, path: Path) -> None:
     """Write ``text`` as UTF-8; what UTF-8 cannot hold, as half of a surrogate pair, becomes a question mark."""
-    with replacing(path) as temporary:
+    with replacing(path, f".{os.getpid()}") as temporary:  # jobs of a sweep write the same page
         temporary.write_text(text, encoding="utf-8", errors="replace")
 
 
@@ -44,7 +49,7 @@ def read_json(path: Path) -> Any:
 
 
 def write_completions(frame: "pd.DataFrame", path: Path) -> None:
-    """Write the table as parquet; the folder is made if it is not there."""
+    """Write the table as parquet, in one process at a time; the folder is made if it is not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         frame.to_parquet(temporary, index=False)

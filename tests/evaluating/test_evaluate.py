@@ -107,6 +107,7 @@ def test_a_killed_evaluation_continues_to_the_same_result(result: Path, tmp_path
     done = {path: path.stat().st_mtime_ns for path in (folder / "completions").glob("*.parquet")}
     assert len(done) == 2
     run_evaluation(*arguments)
+    assert not list((folder / "completions").glob("*.tmp"))
     assert done == {path: path.stat().st_mtime_ns for path in done}  # not made again
     assert (folder / "result.json").read_text() == (result / "result.json").read_text()
     for name in ["problems.parquet", *(f"completions/{path.name}" for path in (result / "completions").iterdir())]:

@@ -1,5 +1,6 @@
 """Files that are whole or not there, locks that end with their process, and names in a run directory."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,22 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> 
     with pytest.raises(OSError, match="disk full"):
         break_off(path)
     assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_writer_of_completions_left_is_overwritten(tmp_path: Path) -> None:
+    """The process is killed while it writes, as by SIGKILL; another one writes the same step again."""
+    path = tmp_path / "train_00007.parquet"
+    kill = (
+        "import os, signal, sys; from pathlib import Path; from types import SimpleNamespace as Frame\n"
+        "from r1zero.runs.files import write_completions\n"
+        "def torn(path, index): Path(path).write_bytes(b'torn'); os.kill(os.getpid(), signal.SIGKILL)\n"
+        "write_completions(Frame(to_parquet=torn), Path(sys.argv[1]))\n"
+    )
+    killed = subprocess.run([sys.executable, "-c", kill, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    assert not path.exists() and len(list(tmp_path.iterdir())) == 1
+    write_completions(pd.DataFrame({"completion": ["x"]}), path)
     assert list(tmp_path.iterdir()) == [path]
 
 
