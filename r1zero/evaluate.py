@@ -33,12 +33,15 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
     todo = plan(arguments)
     quiet()  # loads libraries, as the next lines do: after the arguments were checked
     from r1zero.evaluating.on_disk import evaluate_in
-    from r1zero.rollout.engine import load_engine
+    from r1zero.rollout.engine import load_engine, stop_strings_of
     from r1zero.tasks.build import build_task
 
     engine = load_engine(todo.configs[0])
     tasks = [build_task(config, engine.tokenizer) for config in todo.configs]
-    return [evaluate_in(todo.output, config, task, engine) for config, task in zip(todo.configs, tasks, strict=True)]
+    return [
+        evaluate_in(todo.output, config, task, engine.stopping_at(stop_strings_of(config, engine.loop)))
+        for config, task in zip(todo.configs, tasks, strict=True)
+    ]
 
 
 def table(folders: Sequence[Path]) -> str:

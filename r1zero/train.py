@@ -117,7 +117,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     """
     from r1zero.models.cpu import speed_up_cpu
     from r1zero.models.load import load_model, load_tokenizer
-    from r1zero.rollout.engine import check_loop, stop_strings_of
+    from r1zero.rollout.engine import check_loop, choose_loop, stop_strings_of
     from r1zero.tasks.build import build_task
     from r1zero.training.preflight import preflight
     from r1zero.training.settings import check_enough_prompts, check_packages, grpo_config
@@ -133,7 +133,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     task = build_task(config, tokenizer)
     check_enough_prompts(len(task.train), args)
     model = load_model(config.model)
-    check_loop(config.rollout.backend, stop_strings_of(config), model)
+    check_loop(config.rollout.backend, stop_strings_of(config, choose_loop(config.rollout.backend, model)), model)
     cpu_kernels = speed_up_cpu(model, config.model)
     if placement.rank() == 0:
         add_facts(run_dir, {"cpu_kernels": cpu_kernels})

@@ -57,6 +57,7 @@ def evaluate_in(output: Path, config: Config, task: Task, engine: Engine) -> Pat
         JudgeUnavailableError: The sandbox failed too often; what is done is kept.
     """
     settings = relevant(config) | {"weights": weights(config.model.path), "prompts": digest(task.test)}
+    settings["stop_strings"] = engine.stop.strings if engine.stop is not None else []
     folder = output / folder_name(config, digest(settings))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder / LOCK) as free:

@@ -4,6 +4,7 @@ Training, held-out evaluation and the commands sample through it, so prompts, en
 everywhere. It neither judges nor records: its callers do.
 """
 
+import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,6 +13,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from r1zero.config.schema import Config, RolloutConfig
+from r1zero.config.templates import TEMPLATES
 from r1zero.config.trainer_keys import trainer_value
 from r1zero.models.cpu import speed_up_cpu
 from r1zero.models.load import load_model, load_tokenizer
@@ -72,6 +74,12 @@ class Engine:
         self.scores = self.loop.scores
         self.stop = StopStrings(list(stop_strings), tokenizer) if stop_strings else None
         self.end_ids = end_tokens(model, tokenizer)
+
+    def stopping_at(self, stop_strings: Sequence[str]) -> "Engine":
+        """This engine with other stop strings: of several tasks that one model is evaluated on, each has its own."""
+        other = copy.copy(self)
+        other.stop = StopStrings(list(stop_strings), self.tokenizer) if stop_strings else None
+        return other
 
     def sample(
         self, prompts: Sequence[list[int]], keys: Sequence[str], sampling: Sampling, on_finish: OnFinish | None = None
@@ -169,9 +177,21 @@ def load_engine(config: Config) -> Engine:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             yield model
 
-    return Engine(model, tokenizer, config.rollout, stop_strings_of(config), opened)
+    return Engine(
+        model, tokenizer, config.rollout, stop_strings_of(config, choose_loop(config.rollout.backend, model)), opened
+    )
 
 
-def stop_strings_of(config: Config) -> list[str]:
-    """The strings that end a completion in a run with this ``config``."""
-    return list((trainer_value(config.trainer, "generation_kwargs") or {}).get("stop_strings", []))
+def stop_strings_of(config: Config, loop: Loop) -> list[str]:
+    """The strings that end a completion in a run with this ``config``, sampled by ``loop``.
+
+    A base model that runs on into a next question has given its answer: without stop strings of one's own, that
+    question ends the completion, as in Qwen2.5-Math's evaluation. Judges do not read it either way, so a loop that
+    knows no stop strings only takes longer; TRL's ``mask_truncated_completions`` would mask what a stop string ended.
+    """
+    own = (trainer_value(config.trainer, "generation_kwargs") or {}).get("stop_strings")
+    if own is not None:
+        return list(own)
+    next_question = TEMPLATES[config.task.template].next_question
+    masked = trainer_value(config.trainer, "mask_truncated_completions")
+    return [next_question] if next_question is not None and loop.stops and not masked else []

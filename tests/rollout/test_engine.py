@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from toy import compose_config
 from transformers import LlamaForCausalLM, PreTrainedTokenizerFast
 
 from r1zero.config.schema import RolloutConfig
 from r1zero.rollout import engine as rollout
 from r1zero.rollout.decode import decode
-from r1zero.rollout.engine import LOOPS, Engine
+from r1zero.rollout.engine import LOOPS, Engine, stop_strings_of
 from r1zero.rollout.library_loops import generate
 from r1zero.rollout.loop import Loop
 from r1zero.rollout.sampling import Completion, Sampling, keyed_uniforms
@@ -149,3 +150,31 @@ def test_which_loops_score() -> None:
     assert {name for name, loop in LOOPS.items() if loop.scores} == {"native", "vllm"}
     assert LOOPS["native"].sample is decode
     assert LOOPS["transformers"].sample is generate
+
+
+BOXED = ["task=jsonl", "task.source=rows.jsonl", "reward=math"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "stop_strings"),
+    [
+        ([], []),  # the embedded model's template
+        (BOXED, ["\nQuestion:"]),
+        ([*BOXED, "trainer.generation_kwargs={stop_strings:[]}"], []),
+        ([*BOXED, "trainer.generation_kwargs={stop_strings:['}$']}"], ["}$"]),
+        ([*BOXED, "trainer.mask_truncated_completions=true"], []),
+        ([*BOXED, "rollout=transformers"], []),  # it knows none; the judge does not read on either
+    ],
+)
+def test_a_next_question_ends_a_completion(overrides: list[str], stop_strings: list[str]) -> None:
+    config = compose_config(*overrides)
+    assert stop_strings_of(config, LOOPS[config.rollout.backend]) == stop_strings
+
+
+def test_tasks_evaluated_together_stop_each_at_its_own(
+    tiny_model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    engine = make_engine(tiny_model, tokenizer, stop_strings=["Target"])
+    other = engine.stopping_at(["Numbers"])
+    assert other.stop.strings == ["Numbers"] and engine.stop.strings == ["Target"]
+    assert engine.stopping_at([]).stop is None
