@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from r1zero.config.compose import explain, register_schema
+from r1zero.config.shorthand import expand
 
 
 @contextmanager
@@ -40,6 +41,8 @@ def run_with_hydra(run: Callable[[DictConfig], Any]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises instead of printing, so that one place words the message
     register_schema()
     try:
+        with errors_in_one_line():
+            sys.argv[1:] = expand(sys.argv[1:])
         with hydra_errors_in_one_line():
             hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()
     except OSError as error:

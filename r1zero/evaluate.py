@@ -14,6 +14,7 @@ from r1zero.evaluating.layout import RESULT, TABLE
 from r1zero.evaluating.plan import plan
 from r1zero.reporting.text import aligned, interval, percent
 from r1zero.runs.files import read_json, write_text
+from r1zero.tasks.own_judges import JudgeFailedError
 from rewards.code_tests import JudgeUnavailableError
 
 INTERRUPTED = 128 + signal.SIGINT
@@ -32,12 +33,22 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
     """
     todo = plan(arguments)
     quiet()  # loads libraries, as the next lines do: after the arguments were checked
+    from r1zero.evaluating.accuracy import evaluation_sampling
     from r1zero.evaluating.on_disk import evaluate_in
+    from r1zero.models.fit import check_context, longest_prompt
     from r1zero.rollout.engine import load_engine, stop_strings_of
+    from r1zero.rollout.sampling import training_sampling
     from r1zero.tasks.build import build_task
+    from r1zero.tasks.prompts import check_prompts
 
     engine = load_engine(todo.configs[0])
     tasks = [build_task(config, engine.tokenizer) for config in todo.configs]
+    for config, task in zip(todo.configs, tasks, strict=True):
+        sampling = evaluation_sampling(config.eval, training_sampling(config.trainer))
+        check_prompts(task, config, engine.tokenizer)
+        prompt_tokens = longest_prompt((row["prompt"] for row in task.test), engine.tokenizer)
+        with engine.opened() as model:
+            check_context(model, prompt_tokens, sampling.max_tokens, "eval.max_tokens")
     return [
         evaluate_in(todo.output, config, task, engine.stopping_at(stop_strings_of(config, engine.loop)))
         for config, task in zip(todo.configs, tasks, strict=True)
@@ -80,6 +91,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 print(compared(pair, arguments))
                 return
             folders = evaluate(arguments)
+    except JudgeFailedError as error:
+        sys.exit(f"error: {error} What is done is kept: mend it, and give the same command again.")
     except JudgeUnavailableError as error:
         sys.exit(f"error: {error}\nWhat is done is kept: give the same command again when the sandbox works.")
     except KeyboardInterrupt:

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from r1zero.command_line import errors_in_one_line, quiet, run_with_hydra
 from r1zero.config.checks import check_ranks
 from r1zero.config.compose import resolve
 from r1zero.config.schema import Config
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.launching import placement
 from r1zero.launching.launch import RANK_FLAG, die_with_launcher, launch
 from r1zero.launching.stopping import StopRequestedError
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from r1zero.training.trainer import R1ZeroTrainer
 
 log = logging.getLogger(__name__)
+
+MAX_TOKENS = "trainer.max_completion_length"
 
 
 def run(composed: DictConfig) -> float | None:
@@ -68,6 +72,7 @@ def train(config: Config, run_dir: Path) -> int:
     quiet()
     from r1zero.evaluating.accuracy import HeldOutAccuracy
     from r1zero.reporting.report import show
+    from r1zero.tasks.own_judges import JudgeFailedError
     from r1zero.training.durable import CheckpointError
     from r1zero.training.guard import DivergedError
     from r1zero.training.trainer import R1ZeroTrainer
@@ -93,7 +98,7 @@ def train(config: Config, run_dir: Path) -> int:
     trainer = R1ZeroTrainer(config, args, task, held_out, model, tokenizer, run_dir, tracker)
     try:
         stopped_by = fit(trainer, checkpoint)
-    except (JudgeUnavailableError, CheckpointError, DivergedError) as error:
+    except (JudgeUnavailableError, JudgeFailedError, CheckpointError, DivergedError) as error:
         sys.exit(f"error: stopped after step {trainer.state.global_step}: {error} {how_to_go_on(run_dir)}")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -116,23 +121,31 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
         ValueError: The run cannot work, or a model, data set or package cannot be had; says what to set.
     """
     from r1zero.models.cpu import speed_up_cpu
+    from r1zero.models.fit import check_context, check_tokenizer_fits, longest_prompt
     from r1zero.models.load import load_model, load_tokenizer
     from r1zero.rollout.engine import check_loop, choose_loop, stop_strings_of
     from r1zero.tasks.build import build_task
+    from r1zero.tasks.prompts import check_prompts
     from r1zero.training.preflight import preflight
-    from r1zero.training.settings import check_enough_prompts, check_packages, grpo_config
+    from r1zero.training.settings import check_packages, enough_rows, grpo_config
 
     check_packages(config)
-    preflight(config)  # before DeepSpeed's config is known: under ZeRO-3 every model that is built is sharded
+    tokenizer = load_tokenizer(config.model)
+    task = build_task(config, tokenizer)
+    check_prompts(task, config, tokenizer)
+    prompt_tokens = longest_prompt((row["prompt"] for row in (*task.train, *task.test)), tokenizer)
+    # Before DeepSpeed's config is known: under ZeRO-3 every model that is built is sharded.
+    preflight(config, prompt_tokens)
     if config.deepspeed:
         placement.join_process_group_of_one()
     args = grpo_config(config, run_dir)
     if config.deepspeed:
         placement.connect_deepspeed()
-    tokenizer = load_tokenizer(config.model)
-    task = build_task(config, tokenizer)
-    check_enough_prompts(len(task.train), args)
+    task = replace(task, train=enough_rows(task.train, args))
     model = load_model(config.model)
+    check_tokenizer_fits(model, tokenizer, config.model)
+    check_context(model, prompt_tokens, trainer_value(config.trainer, "max_completion_length"), MAX_TOKENS)
+    check_context(model, prompt_tokens, config.eval.max_tokens or 0, "eval.max_tokens")
     check_loop(config.rollout.backend, stop_strings_of(config, choose_loop(config.rollout.backend, model)), model)
     cpu_kernels = speed_up_cpu(model, config.model)
     if placement.rank() == 0:

@@ -58,15 +58,25 @@ def check_eval(evaluation: EvalConfig) -> None:
         raise ValueError(f"eval.max_tokens = {evaluation.max_tokens}: must be at least 1.")
 
 
+def pay_by_default(reward: RewardConfig, accuracy_judge: str) -> None:
+    """The judge of the accuracy and judges of one's own have weight 1 unless ``reward.weights`` names them."""
+    paid = [reward.accuracy or accuracy_judge, *reward.judges]
+    reward.weights = {name: 1.0 for name in paid if name} | reward.weights
+
+
+def check_pays(reward: RewardConfig) -> None:
+    """At least one judge pays."""
+    if not any(reward.weights.values()):
+        raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
+
+
 def check_reward(reward: RewardConfig) -> None:
-    """Weights are not negative and at least one pays."""
+    """Weights are not negative; names and numbers of the recipe judges exist."""
     for name, weight in reward.weights.items():
         if not 0 <= weight < math.inf:
             raise ValueError(
                 f"reward.weights.{name} = {weight}: a weight must not be negative, and must be finite; 0 turns it off."
             )
-    if not any(reward.weights.values()):
-        raise ValueError(f"reward.weights = {reward.weights}: nothing pays; set at least one weight above 0.")
     if not 0 <= reward.format_partial_credit <= 1:
         raise ValueError(f"reward.format_partial_credit = {reward.format_partial_credit}: must be in [0, 1].")
     if reward.language not in LANGUAGES:

@@ -18,12 +18,14 @@ from r1zero.config.checks import (
     check_checkpoints,
     check_eval,
     check_launch,
+    check_pays,
     check_peft,
     check_reward,
     check_rollout,
     check_task,
     check_tracker,
     check_trains,
+    pay_by_default,
 )
 from r1zero.config.schema import PARTS, Config, ModelConfig, PeftConfig, RewardConfig, RolloutConfig, TrackerConfig
 from r1zero.config.tasks import KINDS, TaskConfig, class_of
@@ -47,7 +49,8 @@ def register_schema() -> None:
         store.store(group="schema/task", name=kind, node=task)
     store.store(group="schema", name="model", node=ModelConfig)
     reward = OmegaConf.structured(RewardConfig)
-    OmegaConf.set_struct(reward.weights, False)  # judges differ by task, which refuses those it does not have
+    for table in (reward.weights, reward.judges):  # judges differ by task, which refuses those it does not have
+        OmegaConf.set_struct(table, False)
     store.store(group="schema", name="reward", node=reward)
     store.store(group="schema", name="peft", node=PeftConfig)
     store.store(group="schema", name="rollout", node=RolloutConfig)
@@ -67,6 +70,9 @@ def resolve(composed: DictConfig) -> Config:
     check_trains(config.task)
     check_eval(config.eval)
     check_reward(config.reward)
+    if config.task.accuracy_judge:
+        pay_by_default(config.reward, config.task.accuracy_judge)
+        check_pays(config.reward)
     check_launch(config.launch)
     check_checkpoints(config)
     check_peft(config)

@@ -59,13 +59,18 @@ class RewardConfig:
     """How verdicts become a reward.
 
     Attributes:
-        weights: Weight of each judge in the reward; a judge with weight 0 is logged but pays nothing.
+        weights: Weight of each judge in the reward; a judge with weight 0 is logged but pays nothing. The judge of the
+            accuracy, and judges of one's own, have weight 1 unless they are named here.
+        judges: Judges of one's own, by name: import paths ``module:function``, see ``r1zero.tasks.own_judges``.
+        accuracy: The judge whose CORRECT counts as solved; null for the task's own.
         format_partial_credit: The format judge's score in [0, 1] for one answer without the full format.
         language, repetition_ngram, overlong_buffer_tokens: Of the judges ``language``, ``repetition`` and
             ``soft_overlong`` of ``rewards.recipes``, which run when ``weights`` names them.
     """
 
     weights: dict[str, float] = field(default_factory=dict)
+    judges: dict[str, str] = field(default_factory=dict)
+    accuracy: str | None = None
     format_partial_credit: float = 0.1
     language: str = "en"
     repetition_ngram: int = 3
@@ -150,12 +155,12 @@ class MemoryConfig:
     Attributes:
         check: ``refuse`` a run that cannot fit, ``warn``, or ``off``.
         device_gb: Memory of each rank's device in 1e9 bytes; null for what this machine has.
-        prompt_tokens: Longest prompt to count with.
+        prompt_tokens: Longest prompt to count with; null for the longest that the run has.
     """
 
     check: str = "refuse"
     device_gb: float | None = None
-    prompt_tokens: int = 256
+    prompt_tokens: int | None = None
 
 
 @dataclass

@@ -25,6 +25,8 @@ class TaskConfig:
         num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
         builder: Import path ``module:function`` of what makes a ``Task`` of (task config, RewardConfig, tokenizer).
         open_keys: Keys that hold a table of any keys.
+        accuracy_judge: Name of the judge whose CORRECT counts as solved, if all tasks of the kind have the same; it
+            pays where the reward says nothing else.
         example: The answer that templates show as an example of where the answer goes.
         as_trained: Keys that ``evaluate run=...`` takes from training, even for another task of this kind: a policy is
             judged in the form that it learnt.
@@ -32,6 +34,7 @@ class TaskConfig:
 
     builder: ClassVar[str] = ""
     open_keys: ClassVar[tuple[str, ...]] = ()
+    accuracy_judge: ClassVar[str] = ""
     example: ClassVar[str] = "42"
     as_trained: ClassVar[tuple[str, ...]] = ("template",)
 
@@ -63,6 +66,7 @@ class CountdownConfig(TaskConfig):
     """
 
     builder = "r1zero.tasks.countdown:build_countdown"
+    accuracy_judge = "countdown"
     example = "(1 + 2) / 3"
     as_trained = ("template", "use_all_numbers")
 
@@ -110,6 +114,7 @@ class MathConfig(TaskConfig):
     """
 
     builder = "r1zero.tasks.math:build_math"
+    accuracy_judge = "math"
     as_trained = ("template", "answer_in")
 
     kind: str = "math"
@@ -165,6 +170,7 @@ class CodeConfig(TaskConfig):
     """
 
     builder = "r1zero.tasks.code:build_code"
+    accuracy_judge = "code"
     example = "```python\nprint(sum(map(int, input().split())))\n```"
 
     kind: str = "code"
@@ -213,6 +219,7 @@ class GymConfig(TaskConfig):
     """
 
     builder = "r1zero.tasks.gym:build_gym"
+    accuracy_judge = "reasoning_gym"
     open_keys = ("options",)  # they differ by data set; the library refuses unknown ones
 
     kind: str = "reasoning_gym"

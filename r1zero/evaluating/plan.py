@@ -4,7 +4,6 @@ The config of an evaluation is that of a training run, so that prompts, judges a
 loaded or written here.
 """
 
-import importlib.resources
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from omegaconf import OmegaConf
 from r1zero.config.checks import check_eval, check_rollout, check_task
 from r1zero.config.compose import register_schema, typed
 from r1zero.config.schema import Config
+from r1zero.config.shorthand import CONF, expand
 from r1zero.config.tasks import TaskConfig
 from r1zero.config.trainer_checks import check_trainer_values
 from r1zero.config.trainer_keys import check_trainer_keys
@@ -24,7 +24,6 @@ from r1zero.runs.checkpoints import checkpoint_path
 from r1zero.runs.directory import load_config
 from r1zero.runs.layout import EVALUATIONS, FINAL
 
-CONF = Path(str(importlib.resources.files("conf")))
 OWN_KEYS = ("run", "checkpoint", "model", "task", "name", "output", "compare")
 CONFIG_DIR = "--config-dir"  # as Hydra has it for training: a folder like conf/ with more files
 GROUPS_WITH_RUN = ("rollout",)  # what else may be swapped when the config comes from a run
@@ -101,15 +100,8 @@ def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 
 def config_of_model(model: str, task: str | None, rest: Sequence[str], config_dir: Path | None) -> Config:
-    """The config of a training run with this model: a name in ``conf/model``, a folder or a Hub name."""
-    overrides = [*rest, *([f"task={task}"] if task else [])]
-    known = any((folder / "model" / f"{model}.yaml").is_file() for folder in (CONF, config_dir) if folder)
-    if known:
-        overrides.append(f"model={model}")
-    config = composed(overrides, config_dir)
-    if not known:
-        config.model = replace(config.model, path=model, name=Path(model).name, gguf_package=None)
-    return config
+    """The config of a training run with this model: a name in ``conf/model``, a folder, a run or a Hub name."""
+    return composed([*rest, *([f"task={task}"] if task else []), f"model={model}"], config_dir)
 
 
 def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[str], config_dir: Path | None) -> Config:
@@ -138,6 +130,7 @@ def config_of_run(run: Path, checkpoint: str, task: str | None, rest: Sequence[s
 def composed(overrides: list[str], config_dir: Path | None) -> Config:
     """The config of a training command line, its values not checked; ``config_dir`` has more files than ``conf/``."""
     register_schema()
+    overrides = expand(overrides, config_dir)
     if config_dir:
         overrides = [f'hydra.searchpath=["file://{config_dir}"]', *overrides]
     with initialize_config_module(version_base="1.3", config_module="conf"):

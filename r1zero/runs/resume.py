@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from r1zero.config.schema import Config
+from r1zero.runs.checkpoints import model_folder
 from r1zero.runs.directory import claim_run_dir, holds_run, is_finished, load_config
 from r1zero.runs.layout import CONFIG
 
@@ -32,7 +33,7 @@ def open_run(config: Config, run_dir: Path, overrides: list[str]) -> tuple[Confi
     Raises:
         ValueError: There is nothing to resume, or the command asks for another config.
     """
-    new = replace(config, resume=None)
+    new = replace(config, resume=None, model=replace(config.model, path=model_folder(config.model.path)))
     if config.resume == "auto":
         place = run_dir if holds_run(run_dir) else newest_unfinished(run_dir.parent, new)
     else:

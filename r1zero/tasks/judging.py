@@ -1,12 +1,18 @@
 """Calls the judges of a task: on many completions at once, or early while others are still being sampled"""
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Any
 
 from r1zero.tasks.task import Judge
 from rewards import Verdict
 from rewards.tags import judge_format
+
+log = logging.getLogger(__name__)
+
+PATIENCE_S = 60.0  # after which a judge that has not answered is named, again and again
 
 
 def judge_all(judge: Judge, texts: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> list[Verdict]:
@@ -41,6 +47,18 @@ class EarlyVerdicts:
 
     def collect(self, num_rows: int) -> list[dict[str, Verdict]]:
         """The verdicts of rows 0 to ``num_rows``, by judge; waits for those that are not there yet."""
-        verdicts = [{name: wait.result() for name, wait in self.started[row].items()} for row in range(num_rows)]
-        self.started = {}
-        return verdicts
+        started, self.started = self.started, {}
+        return [{name: awaited(wait, name, row) for name, wait in started[row].items()} for row in range(num_rows)]
+
+
+def awaited(waiting: Future[Verdict], name: str, row: int) -> Verdict:
+    """The verdict when it is there; until then the log says which judge everything waits for."""
+    waited_s = 0.0
+    while True:
+        try:
+            return waiting.result(PATIENCE_S)
+        except FutureTimeoutError:
+            if waiting.done():  # the judge's own
+                raise
+            waited_s += PATIENCE_S
+            log.warning("The judge %s has been at completion %d for %.0f s.", name, row, waited_s)

@@ -4,12 +4,17 @@ The wording is that of ``r1zero.config.templates``. A template may *prefill* the
 The judges always read prefill + completion, so a format rule means the same under every template.
 """
 
+import logging
+
 from transformers import PreTrainedTokenizerBase
 
+from r1zero.config.schema import Config
 from r1zero.config.tasks import TaskConfig
 from r1zero.config.templates import TEMPLATES
 from r1zero.models.tokens import encode
-from r1zero.tasks.task import Row
+from r1zero.tasks.task import Row, Task
+
+log = logging.getLogger(__name__)
 
 PLACE = "<question>"  # stands for a question that is not known yet
 
@@ -50,3 +55,24 @@ def question_of(prompt: str, config: TaskConfig, tokenizer: PreTrainedTokenizerB
 def has_unknown(prompt: str, tokenizer: PreTrainedTokenizerBase) -> bool:
     """Whether ``prompt`` holds something that the tokenizer has no token for."""
     return tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encode(prompt, tokenizer)
+
+
+def check_prompts(task: Task, config: Config, tokenizer: PreTrainedTokenizerBase) -> None:
+    """The tokenizer can write the prompts, and the template is meant for such a tokenizer.
+
+    Raises:
+        ValueError: A prompt holds something that the tokenizer has no token for.
+    """
+    if tokenizer.unk_token_id is not None:
+        for row in (*task.train, *task.test):
+            if unknown := encode(row["prompt"], tokenizer).count(tokenizer.unk_token_id):
+                raise ValueError(
+                    f"task = {task.name}: {unknown} token(s) of the prompt {row['prompt']!r:.120} are unknown to the "
+                    f"tokenizer of model = {config.model.name}, which could not read it. Set another model."
+                )
+    if tokenizer.chat_template is not None and TEMPLATES[config.task.template].system is None:
+        log.info(
+            "The tokenizer of %s has a chat template, and task.template=%s does not use it: right for a base model. "
+            "For one that talks in turns set task.template=boxed_chat or tinyzero_chat.",
+            *(config.model.name, config.task.template),
+        )

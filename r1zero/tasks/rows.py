@@ -3,6 +3,7 @@
 All kinds of task share this. What a row must hold is its kind's business.
 """
 
+import csv
 import json
 import logging
 from collections.abc import Callable, Hashable, Iterator
@@ -17,9 +18,13 @@ from r1zero.models.hub import go_offline_if_unreachable
 
 log = logging.getLogger(__name__)
 
-LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl")
+LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv")
+# Columns of our own, which a source's may not replace.
+PLAIN = (str, int, float, bool, type(None))
+RESERVED = ("prompt", "prefill", "completion", "completion_ids", "gold")
 
 Problem = TypeVar("Problem")
+Columns = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def load_splits(
@@ -84,9 +89,9 @@ def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tupl
 
 
 def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(place for error messages, row) of a parquet, json (one list) or jsonl file."""
+    """(place for error messages, row) of a parquet, json (one list), jsonl or csv file."""
     if not path.is_file():
-        raise ValueError(f"task.source = {path}: no such file. Give a .parquet, .json or .jsonl file, or a Hub name.")
+        raise ValueError(f"task.source = {path}: no such file. Give a .parquet, .json, .jsonl or .csv file.")
     if path.suffix == ".jsonl":
         with path.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
@@ -97,6 +102,8 @@ def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         rows = parse_json(path.read_text(encoding="utf-8"), str(path))
         if not isinstance(rows, list):
             raise ValueError(f"{path}: a .json file must hold one list of rows; found {type(rows).__name__}.")
+    elif path.suffix == ".csv":
+        rows = csv_rows(path)
     else:
         rows = parquet_rows(path)
     for number, row in enumerate(rows, start=1):
@@ -109,6 +116,45 @@ def parse_json(text: str, place: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: not valid JSON ({error}).") from error
+
+
+def csv_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Rows of a csv file whose first line names the columns; all values are text."""
+    with path.open(encoding="utf-8-sig", newline="") as lines:
+        table = csv.DictReader(lines, strict=True)
+        try:
+            for row in table:
+                if None in row or None in row.values():
+                    raise ValueError(
+                        f"{path}, line {table.line_num}: the line has more or fewer values than the first line has "
+                        f"columns ({', '.join(table.fieldnames or [])}). Put values with commas in double quotes."
+                    )
+                yield row
+        except csv.Error as error:
+            raise ValueError(f"{path}, line {table.line_num}: not valid CSV ({error}).") from error
+
+
+def further_columns(rows: list[dict[str, Any]]) -> Columns:
+    """What of a source's row goes along with a task's row, for judges that want it: the same columns for every row.
+
+    A value that is neither a number, text nor a list of text is written as JSON, and so is a column of several types.
+    """
+    kinds: dict[str, set[type]] = {}
+    for row in rows:
+        for key, value in row.items():
+            kinds.setdefault(key, set()).add(type(value))
+    names = [key for key in kinds if key not in RESERVED]
+    plain = {key for key in names if len(kinds[key] - {type(None)}) == 1 and kinds[key] <= {*PLAIN}}
+
+    def columns(row: dict[str, Any]) -> dict[str, Any]:
+        return {key: row.get(key) if key in plain or row.get(key) is None else as_text(row[key]) for key in names}
+
+    return columns
+
+
+def as_text(value: Any) -> str:
+    """Text as it is, anything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
 def parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -131,8 +177,8 @@ def hub_rows(source: str, split: str, name: str | None = None) -> Iterator[tuple
     except (OSError, ValueError, HfHubHTTPError) as error:
         raise ValueError(
             f"task.source = {source}: neither a local file nor a data set that could be fetched from the Hub "
-            f"({type(error).__name__}: {error}). Offline, give a local .parquet, .json or .jsonl file, or leave "
-            "task.source unset to generate problems."
+            f"({type(error).__name__}: {str(error).strip().splitlines()[0]:.200}). Offline, give a local .parquet, "
+            ".json, .jsonl or .csv file."
         ) from error
     for number, row in enumerate(rows, start=1):
         yield f"{source} ({split}), row {number}", row

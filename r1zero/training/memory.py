@@ -13,6 +13,7 @@ from r1zero.rollout.decode import PACES
 from r1zero.training.model_shape import Shape
 
 GB = 1e9
+PROMPT_TOKENS = 256  # where the task's own are not known; the longest prompt of the tasks here has about 200
 # CUDA context 0.5 GB, NCCL buffers and fragmentation: what nvidia-smi shows beyond tensors in runs of this size.
 OVERHEAD = 2 * GB
 # TRL's fused head works on tiles of (tokens, vocabulary): trl/kernels/chunked_logprob.py.
@@ -95,7 +96,7 @@ def rollout(config: Config, shape: Shape, ranks: int) -> dict[str, float]:
 
 def sequence_tokens(config: Config) -> int:
     """Tokens of the longest row."""
-    return config.memory.prompt_tokens + trainer_value(config.trainer, "max_completion_length")
+    return (config.memory.prompt_tokens or PROMPT_TOKENS) + trainer_value(config.trainer, "max_completion_length")
 
 
 def peak(config: Config, shape: Shape, ranks: int) -> float:

@@ -3,6 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import trainer_value
@@ -128,14 +129,16 @@ def check_memory(config: Config) -> str:
     return f"{text}\n  warning: {message}"
 
 
-def preflight(config: Config) -> None:
-    """Log the table of a run that is about to start, as ``memory.check`` says.
+def preflight(config: Config, prompt_tokens: int) -> None:
+    """Log the table of a run that is about to start, as ``memory.check`` says; its longest prompt is known.
 
     Raises:
         ValueError: The run cannot fit.
     """
     if config.memory.check == "off":
         return
+    memory = replace(config.memory, prompt_tokens=config.memory.prompt_tokens or prompt_tokens)
+    config = replace(config, memory=memory)
     try:
         log.info("Memory: %s", check_memory(config))
     except UnknownShapeError as error:

@@ -1,6 +1,7 @@
 """What TRL's trainer is told: its ``GRPOConfig`` from the run's config"""
 
 import importlib.util
+import logging
 import os
 from pathlib import Path
 from typing import cast
@@ -11,6 +12,9 @@ from trl import GRPOConfig
 from r1zero.config.schema import Config
 from r1zero.models.lora import lora_config
 from r1zero.runs.layout import CHECKPOINTS
+from r1zero.tasks.task import Row
+
+log = logging.getLogger(__name__)
 
 
 def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
@@ -38,19 +42,17 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     )
 
 
-def check_enough_prompts(num_prompts: int, args: GRPOConfig) -> None:
-    """A rollout takes distinct prompts, so there must be as many; TRL would train no step and say nothing.
-
-    Raises:
-        ValueError: There are fewer.
-    """
+def enough_rows(rows: list[Row], args: GRPOConfig) -> list[Row]:
+    """The rows, again and again until one rollout is filled: of fewer, TRL would train no step and say nothing."""
     wanted = cast(int, args.generation_batch_size) // cast(int, args.num_generations)
-    if num_prompts < wanted:
-        raise ValueError(
-            f"task.num_train: {num_prompts} prompts, and a rollout takes {wanted} (all ranks x "
-            "trainer.per_device_train_batch_size x gradient_accumulation_steps / num_generations). Set "
-            f"task.num_train={wanted} or more, or a smaller batch."
-        )
+    if len(rows) >= wanted:
+        return rows
+    log.warning(
+        "%d prompts to train on, and a rollout takes %d (all ranks x trainer.per_device_train_batch_size x "
+        "gradient_accumulation_steps / num_generations): each comes several times in it.",
+        *(len(rows), wanted),
+    )
+    return (rows * -(-wanted // len(rows)))[:wanted]
 
 
 def check_packages(config: Config) -> None:

@@ -66,7 +66,7 @@ def test_the_numbers_are_the_default_runs(tmp_path: Path) -> None:
     assert config.model == minimal.MODEL
     assert config.task == minimal.TASK
     assert training_sampling(config.trainer) == minimal.SAMPLING
-    assert config.reward.weights == {"countdown": 1.0, "format": 0.0}
+    assert config.reward.weights == {"countdown": 1.0}
     assert (args.beta, args.loss_type, args.scale_rewards, args.num_iterations) == (0.0, "dapo", "group", 1)
     assert (args.epsilon, args.epsilon_high) == (0.2, None)  # the same above as below: clip(ratio, 0.8, 1.2)
     assert args.generation_batch_size == minimal.PROMPTS * minimal.GROUP == 256

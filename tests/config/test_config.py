@@ -43,7 +43,8 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
             continue
         rows = ["task.num_train=8"] if group == "task" else []  # sets for evaluation have none, and say so
         cpu = () if group == "trainer" or path.stem == "vllm" else CPU[:2]
-        compose_config(f"{group}={path.stem}", *rows, *cpu)
+        where = ["model.path=some/where"] if path.stem == "own" and group == "model" else []
+        compose_config(f"{group}={path.stem}", *rows, *cpu, *where)
 
 
 def test_the_default_is_the_embedded_model_on_countdown(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def test_several_tasks_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str
         (["task=no_such_task"], "no_such_task"),
         (["model=nano", "run=x"], "give one of them"),
         (["checkpoint=3"], "needs run=DIR"),
-        (["model=/no/such/model"], "model.path = /no/such/model"),
+        (["model=/no/such/model"], "model = /no/such/model: no such folder"),
         (["eval.k=[3]"], "between 1 and eval.num_samples = 1"),
         (["eval.temperature=0", "eval.num_samples=2"], "are all the same"),
         (["eval.num_sample=2"], "Did you mean 'eval.num_samples'?"),

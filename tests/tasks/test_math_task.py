@@ -141,8 +141,17 @@ def test_held_out_questions_are_not_trained_on(
 
 
 def test_nothing_left_ends_the_run(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match=r"no problem is left for task\.num_test"):
-        build(write(tmp_path / "rows.jsonl", ROWS), tokenizer, "task.num_train=8")
+    with pytest.raises(ValueError, match=r"no problem is left for task\.num_train"):
+        build(write(tmp_path / "rows.jsonl", ROWS[:1]), tokenizer)
+
+
+@pytest.mark.parametrize(("num_rows", "num_train"), [(2, 1), (3, 2), (10, 8), (100, 80)])
+def test_a_short_file_holds_out_a_fifth(
+    tmp_path: Path, tokenizer: PreTrainedTokenizerFast, num_rows: int, num_train: int
+) -> None:
+    rows = [{"q": f"{number} + 0 =", "a": number} for number in range(num_rows)]
+    task = build(write(tmp_path / "rows.jsonl", rows), tokenizer, "task=rows")
+    assert (len(task.train), len(task.test)) == (num_train, num_rows - num_train)
 
 
 @pytest.mark.parametrize(
