@@ -152,6 +152,8 @@ def check_ranks(config: Config, num_ranks: int, num_gpus: int) -> None:
             f"launch.num_processes = {count}: {num_gpus} GPU(s) are visible and each rank needs one. Set it to "
             f"{num_gpus} or fewer, or leave it out."
         )
+    if trainer_value(config.trainer, "fp16") and (num_gpus == 0 or trainer_value(config.trainer, "use_cpu")):
+        raise ValueError("trainer.fp16 = True without a GPU: a CPU does not train in float16. Set trainer.bf16=true.")
     check_batch(config.trainer, num_ranks)
     check_vllm_ranks(config, num_ranks)
 

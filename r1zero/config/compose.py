@@ -7,6 +7,7 @@ An unknown key is refused with the nearest real one. What depends on the machine
 import dataclasses
 import difflib
 import re
+import sys
 from typing import Any, cast
 
 from hydra.core.config_store import ConfigStore
@@ -28,9 +29,10 @@ from r1zero.config.checks import (
     pay_by_default,
 )
 from r1zero.config.schema import PARTS, Config, ModelConfig, PeftConfig, RewardConfig, RolloutConfig, TrackerConfig
+from r1zero.config.shorthand import CONF, names_in
 from r1zero.config.tasks import KINDS, TaskConfig, class_of
 from r1zero.config.trainer_checks import check_group, check_trainer_values
-from r1zero.config.trainer_keys import check_trainer_keys
+from r1zero.config.trainer_keys import TrainerKeys, check_trainer_keys
 
 
 def register_schema() -> None:
@@ -105,15 +107,44 @@ def typed(composed: DictConfig) -> Config:
 
 
 def explain(error: Exception) -> str:
-    """Hydra's message about a key it does not know, with the nearest key instead of the advice to force it in."""
+    """Hydra's message in one line, with the nearest key or name instead of a list and the advice to force a key in."""
     message = str(error)
-    found = re.match(r"Could not override '(.+?)'", message)
-    if found is None:
-        return message
+    if found := re.match(r"Could not override '(.+?)'", message):
+        return f"{found[1]}: {unknown_key(found[1])} `python -m r1zero.train --cfg job` prints all keys in use."
+    if found := re.match(r"(?:In '.*': )?Could not find '([^/']+)/([^']+)'", message):
+        return f"{found[1]} = {found[2]}: {unknown_name(found[2], names_in(found[1], [CONF]))}"
+    if found := re.match(r"Error merging override (.+)", message):
+        return f"{found[1]}: {reason_of(error, found[1])}"
+    if "LexerNoViableAlt" in message or "mismatched input" in message or "missing EQUAL" in message:
+        return f"{' '.join(sys.argv[1:])}: not every argument is key=value, such as seed=1 or 'eval.k=[1,4]'."
+    return " ".join(message.split())
+
+
+def unknown_key(key: str) -> str:
+    """A sentence about a key that there is not; a key of a part is found without the part's name."""
+    parts = [*PARTS.items(), *(("task", keys) for keys in KINDS.values()), ("trainer", TrainerKeys)]
     known = [f.name for f in dataclasses.fields(Config)]
-    groups = [*PARTS.items(), *(("task", keys) for keys in KINDS.values())]
-    known += [f"{part}.{f.name}" for part, schema in groups for f in dataclasses.fields(schema)]
-    return f"{found[1]}: {unknown(found[1], known)} `python -m r1zero.train --cfg job` prints all keys in use."
+    known += [f"{part}.{f.name}" for part, schema in parts for f in dataclasses.fields(schema)]
+    if (CONF / key).is_dir() and key not in known:
+        return f"set it as +{key}=NAME, with one of {', '.join(names_in(key, [CONF]))}."
+    inside = [one for one in known if one.endswith(f".{key}")]
+    return f"no such key. Did you mean '{inside[0]}'?" if inside else unknown(key, known)
+
+
+def unknown_name(name: str, known: list[str]) -> str:
+    """A sentence about a name that a group of ``conf/`` does not have."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean '{near[0]}'?" if near else ""
+    return f"no such name.{hint} Known: {', '.join(known)}."
+
+
+def reason_of(error: Exception, override: str) -> str:
+    """Why a value cannot take the place of its key's."""
+    cause = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
+    key, _, value = override.partition("=")
+    if "list" in cause.lower() and value:
+        return f"must be a list. Set {key}=[{value}]."
+    return f"{cause}. See `python -m r1zero.train --cfg job` for what {key} holds."
 
 
 def refuse_leftovers(composed: Any, kept: Any, path: str = "") -> None:

@@ -12,6 +12,15 @@ LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vesp
 LOSS_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
 
 
+RANGES = {
+    **dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"), (0.0, math.inf)),
+    **dict.fromkeys(("beta", "epsilon", "epsilon_high", "top_k", "eval_delay"), (0.0, math.inf)),
+    **dict.fromkeys(("top_p", "min_p", "adam_beta1", "adam_beta2", "top_entropy_quantile"), (0.0, 1.0)),
+}
+SCALES = ("group", "batch", "none", True, False)  # the last two: TRL's earlier names of group and none
+REMEDIES = {"eval_steps": " trainer.eval_strategy=no turns it off.", "save_steps": " trainer.save_strategy=no does."}
+
+
 def check_trainer_values(trainer: dict[str, Any]) -> None:
     """Numbers are numbers, and within what sampling and batching can use; choices exist."""
     check_trainer_types(trainer)
@@ -20,6 +29,7 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
     if trainer_value(trainer, "steps_per_generation") is not None:
         check_at_least_one(trainer, "steps_per_generation")
     check_at_least_one(trainer, "max_completion_length")
+    check_ranges(trainer)
     if trainer_value(trainer, "temperature") <= 0:
         raise ValueError(
             f"trainer.temperature = {trainer['temperature']}: must be above 0; eval.greedy decodes greedily."
@@ -40,6 +50,27 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
         )
     if trainer_value(trainer, "use_liger_kernel") and importlib.util.find_spec("liger_kernel") is None:
         raise ValueError("trainer.use_liger_kernel = True: its package is not installed. pip install liger-kernel.")
+
+
+def check_ranges(trainer: dict[str, Any]) -> None:
+    """Numbers within what they can mean; names that exist."""
+    if (steps := trainer_value(trainer, "max_steps")) != -1 and steps < 1:
+        raise ValueError(
+            f"trainer.max_steps = {steps}: must be at least 1; or -1, with the length in trainer.num_train_epochs."
+        )
+    for key, (low, high) in RANGES.items():
+        value = trainer_value(trainer, key)
+        if value is not None and not low <= value <= high:
+            wanted = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+            raise ValueError(f"trainer.{key} = {value}: must be {wanted}.")
+    for key in ("eval_steps", "save_steps", "num_train_epochs", "top_p"):
+        value = trainer_value(trainer, key)
+        if value is not None and value <= 0:
+            raise ValueError(f"trainer.{key} = {value}: must be above 0.{REMEDIES.get(key, '')}")
+    if trainer_value(trainer, "scale_rewards") not in SCALES:
+        raise ValueError(f"trainer.scale_rewards = {trainer['scale_rewards']}: must be group, batch or none.")
+    if trainer.get("bf16") and trainer_value(trainer, "fp16"):
+        raise ValueError("trainer.fp16 = True with trainer.bf16 = True: set one of the two.")
 
 
 def check_at_least_one(trainer: dict[str, Any], key: str) -> None:

@@ -42,9 +42,9 @@ def with_own_judges(task: Task, reward: RewardConfig) -> Task:
     Raises:
         ValueError: A judge cannot be imported, or has a name that is taken, or there is none for the accuracy.
     """
-    own = own_judges(reward.judges)
-    if taken := sorted(own.keys() & {*task.judges, *RECIPES}):
+    if taken := sorted(reward.judges.keys() & {*task.judges, *RECIPES}):
         raise ValueError(f"reward.judges.{taken[0]}: there is a judge of this name; call yours otherwise.")
+    own = own_judges(reward.judges)
     judges = task.judges | own
     accuracy = reward.accuracy or task.accuracy_judge
     if accuracy not in judges:

@@ -73,6 +73,11 @@ def split(config: MathConfig, policy: Policy, judged_by_gold: bool) -> tuple[lis
     """
     rows = list(islice(read_rows(config.source, config.source_split, config.source_config), wanted(config)))
     num_train = config.num_train
+    if len(rows) < min(2, wanted(config)):
+        raise ValueError(
+            f"task.source = {config.source}: holds {len(rows) or 'no'} row{'s' * (len(rows) > 1)}; at least one to "
+            "train on and one to hold out are needed."
+        )
     if config.test_source is None and len(rows) < wanted(config):
         num_test = min(config.num_test, max(1, len(rows) // 5))
         num_train = min(config.num_train, len(rows) - num_test)

@@ -4,7 +4,7 @@ import importlib.util
 import logging
 import os
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from trl import GRPOConfig
@@ -25,21 +25,25 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     """
     # Ranks without a GPU: accelerate makes a gloo group, and counts more than one rank, only if asked for the CPU.
     gloo = not torch.cuda.is_available() and "RANK" in os.environ
-    return GRPOConfig(
-        output_dir=str(run_dir / CHECKPOINTS),
-        seed=config.seed,
-        run_name=config.run_name,
-        report_to=[],
-        logging_steps=1,
-        disable_tqdm=True,
-        deepspeed=config.deepspeed or None,
-        logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/training/durable.py)
+    set_here: dict[str, Any] = {
+        "output_dir": str(run_dir / CHECKPOINTS),
+        "seed": config.seed,
+        "run_name": config.run_name,
+        "report_to": [],
+        "logging_steps": 1,
+        "disable_tqdm": True,
+        "deepspeed": config.deepspeed or None,
+        "logging_nan_inf_filter": False,  # what is not finite is skipped, counted and shown (training/durable.py)
+        "use_vllm": config.rollout.backend == "vllm",
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        use_vllm=config.rollout.backend == "vllm",
-        **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
-        | config.trainer
-        | ({"use_cpu": True} if gloo else {}),
-    )
+        "num_generations_eval": 1,
+    } | ({"use_cpu": True} if gloo else {})
+    try:
+        return GRPOConfig(**{"ddp_find_unused_parameters": False} | config.trainer | set_here)
+    except ValueError as error:
+        key = next((key for key, value in config.trainer.items() if str(value) == str(error).split()[0]), None)
+        named = f"trainer.{key} = {config.trainer[key]}" if key else "trainer"
+        raise ValueError(f"{named}: TRL refuses it ({' '.join(str(error).split())}).") from error
 
 
 def enough_rows(rows: list[Row], args: GRPOConfig) -> list[Row]:

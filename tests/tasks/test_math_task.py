@@ -141,7 +141,7 @@ def test_held_out_questions_are_not_trained_on(
 
 
 def test_nothing_left_ends_the_run(tmp_path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match=r"no problem is left for task\.num_train"):
+    with pytest.raises(ValueError, match=r"at least one to train on and one to hold out"):
         build(write(tmp_path / "rows.jsonl", ROWS[:1]), tokenizer)
 
 
