@@ -6,8 +6,9 @@ Prompts, judges and the decode loop are those of training. A killed evaluation c
 
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from r1zero.command_line import errors_in_one_line, quiet
 from r1zero.evaluating.layout import RESULT, TABLE
@@ -60,22 +61,35 @@ def table(folders: Sequence[Path]) -> str:
     results = [read_json(folder / RESULT) for folder in folders]
     lines: list[list[str]] = [["task", "problems", "samples", "metric", "value", "95% interval"]]
     for result in results:
-        name, metrics = result["task"], result["metrics"]
-        labels = {"accuracy": f"avg@{result['num_samples']}" if result["num_samples"] > 1 else "pass@1"}
-        labels |= {f"{kind}@{k}": f"{kind}@{k}" for k in result["k"] for kind in ("pass", "maj")}
-        labels["greedy_accuracy"] = "greedy"
-        front = [name, f"{metrics[f'eval/{name}/num_problems']:.0f}", str(result["num_samples"])]
-        for key, label in labels.items():
-            if f"eval/{name}/{key}" in metrics:
-                lines.append(
-                    [*front, label, percent(metrics[f"eval/{name}/{key}"]), interval(metrics, f"eval/{name}/{key}")]
-                )
-                front = ["", "", ""]
-        lines.append(["", "", "", "mean length", f"{metrics[f'eval/{name}/mean_length']:.0f}", ""])
-        lines.append(["", "", "", "truncated", percent(metrics[f"eval/{name}/truncated"]), ""])
-        if metrics[f"eval/{name}/num_ungradeable"]:
-            lines.append(["", "", "", "not judged", f"{metrics[f'eval/{name}/num_ungradeable']:.0f} problems", ""])
+        lines += lines_of(result, result["task"])
+        for part in parts_of(result):
+            lines += lines_of(result, part)
     return aligned(lines)
+
+
+def parts_of(result: Mapping[str, Any]) -> list[str]:
+    """The tasks that a mixture is made of; none for another task."""
+    measured = [key.split("/")[1] for key in result["metrics"] if key.endswith("/accuracy")]
+    return [name for name in measured if name != result["task"]]
+
+
+def lines_of(result: Mapping[str, Any], name: str) -> list[list[str]]:
+    """The lines of one task: its metrics with their intervals, lengths and what could not be judged."""
+    metrics, lines = result["metrics"], []
+    labels = {"accuracy": f"avg@{result['num_samples']}" if result["num_samples"] > 1 else "pass@1"}
+    labels |= {f"{kind}@{k}": f"{kind}@{k}" for k in result["k"] for kind in ("pass", "maj")}
+    labels["greedy_accuracy"] = "greedy"
+    front = [name, f"{metrics[f'eval/{name}/num_problems']:.0f}", str(result["num_samples"])]
+    for key, label in labels.items():
+        if f"eval/{name}/{key}" in metrics:
+            value = percent(metrics[f"eval/{name}/{key}"])
+            lines.append([*front, label, value, interval(metrics, f"eval/{name}/{key}")])
+            front = ["", "", ""]
+    lines.append(["", "", "", "mean length", f"{metrics[f'eval/{name}/mean_length']:.0f}", ""])
+    lines.append(["", "", "", "truncated", percent(metrics[f"eval/{name}/truncated"]), ""])
+    if metrics[f"eval/{name}/num_ungradeable"]:
+        lines.append(["", "", "", "not judged", f"{metrics[f'eval/{name}/num_ungradeable']:.0f} problems", ""])
+    return lines
 
 
 def main(argv: Sequence[str] | None = None) -> None:

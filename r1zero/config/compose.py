@@ -28,9 +28,10 @@ from r1zero.config.checks import (
     check_trains,
     pay_by_default,
 )
+from r1zero.config.kinds import KINDS, class_of
 from r1zero.config.schema import PARTS, Config, ModelConfig, PeftConfig, RewardConfig, RolloutConfig, TrackerConfig
 from r1zero.config.shorthand import CONF, names_in
-from r1zero.config.tasks import KINDS, TaskConfig, class_of
+from r1zero.config.tasks import TaskConfig
 from r1zero.config.trainer_checks import check_group, check_trainer_values
 from r1zero.config.trainer_keys import TrainerKeys, check_trainer_keys
 

@@ -32,7 +32,9 @@ def expand(arguments: Sequence[str], config_dir: Path | None = None) -> list[str
     for argument in arguments:
         key, _, value = argument.partition("=")
         words = [argument]
-        if key == "model" and is_own(value, "model", folders):
+        if key == "task" and (mixture := re.fullmatch(r"\[(\w+(?:,\s*\w+)*)\]", value)):
+            words = mixture_words([name.strip() for name in mixture[1].split(",")])
+        elif key == "model" and is_own(value, "model", folders):
             words = model_words(value, folders, given)
         elif key == "task" and is_own(value, "task", folders):
             words = task_words(value, given)
@@ -82,6 +84,11 @@ def model_words(value: str, folders: Sequence[Path], given: set[str]) -> list[st
         if "task" not in given:
             words += ["task=countdown", f"task.template={'tinyzero_chat' if chat else 'tinyzero_base'}"]
     return [word for word in words if word.partition("=")[0] not in given - {"model"}]
+
+
+def mixture_words(names: Sequence[str]) -> list[str]:
+    """The choices that a mixture stands for: each task's file becomes one of its parts."""
+    return ["task=mixture", *(f"+task@task.parts.{name}={name}" for name in names)]
 
 
 def task_words(value: str, given: set[str]) -> list[str]:

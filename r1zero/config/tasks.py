@@ -1,11 +1,10 @@
 """The kinds of task: the keys of ``task:`` for each, and what can be said of a kind from its keys alone.
 
-A kind is a dataclass derived from ``TaskConfig``. No data is read here: the function that makes rows and judges is
-named by its import path, and belongs to ``r1zero.tasks`` or to a module outside the package.
+A kind is a dataclass derived from ``TaskConfig``; ``r1zero.config.kinds`` finds it by name. No data is read here: the
+function that makes rows and judges is named by its import path, and belongs to ``r1zero.tasks`` or to a module outside
+the package.
 """
 
-import importlib
-import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -19,7 +18,7 @@ class TaskConfig:
     """The keys that every task has, and the answers that a kind may override.
 
     Attributes:
-        kind: A name in ``KINDS``, or the import path ``module:Class`` of a kind outside the package.
+        kind: A name in ``r1zero.config.kinds``, or the import path ``module:Class`` of a kind outside the package.
         name: Task name, used in metric names.
         template: A key of ``r1zero.config.templates.TEMPLATES``.
         num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
@@ -235,66 +234,3 @@ class GymConfig(TaskConfig):
     def needs_train_rows(self) -> bool:
         """The two sets have seeds of their own."""
         return False
-
-
-KINDS: dict[str, type[TaskConfig]] = {
-    "countdown": CountdownConfig,
-    "math": MathConfig,
-    "code": CodeConfig,
-    "reasoning_gym": GymConfig,
-}
-
-
-def class_of(kind: str) -> type[TaskConfig]:
-    """The dataclass of a kind: one of ``KINDS``, or what its import path names.
-
-    Raises:
-        ValueError: There is no such kind, or what the path names is none.
-    """
-    if kind in KINDS:
-        return KINDS[kind]
-    if ":" not in kind:
-        raise ValueError(
-            f"task.kind = {kind}: must be one of {', '.join(KINDS)}, or the import path module:Class of your own."
-        )
-    found = imported(kind, "task.kind")
-    is_kind = isinstance(found, type) and issubclass(found, TaskConfig) and "__dataclass_fields__" in vars(found)
-    if not is_kind or not found.builder:
-        raise ValueError(
-            f"task.kind = {kind}: must name a dataclass derived from r1zero.config.tasks.TaskConfig, with `builder` "
-            f"set to the path of the function that makes the task; found {found!r:.100}."
-        )
-    return found
-
-
-def imported(path: str, key: str) -> Any:
-    """What the import path ``module:name`` names; the current folder and ``PYTHONPATH`` are searched for the module.
-
-    Raises:
-        ValueError: It is no import path, or there is no such module or name. The message calls the path ``key``.
-    """
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:\w+", path):
-        raise ValueError(f"{key} = {path}: must be an import path, module:name.")
-    module_name, _, name = path.partition(":")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ValueError(
-            f"{key} = {path}: {module_name} cannot be imported ({error}). Start the command in the folder that holds "
-            "it, or add that folder to PYTHONPATH."
-        ) from error
-    if not hasattr(module, name):
-        raise ValueError(f"{key} = {path}: module {module_name} has no {name}.")
-    return getattr(module, name)
-
-
-def read_task(values: dict[str, Any]) -> TaskConfig:
-    """The task's config as ``config.yaml`` has it.
-
-    Raises:
-        TypeError: The keys are not those of its kind.
-        ValueError: A kind outside the package cannot be imported.
-    """
-    if "kind" not in values:
-        raise TypeError(f"task has no kind; below `task:`, write `kind: ` and one of {', '.join(KINDS)}")
-    return class_of(values["kind"])(**values)

@@ -59,7 +59,18 @@ def evaluate_task(
     texts = [row["prefill"] + text for row, (_, text) in zip(rows, sampled, strict=True)]
     verdicts = judge_all(task.judges[task.accuracy_judge], texts, rows)
     frame = table(task, places, sampled, verdicts)
-    return Evaluation(summarise(task.name, frame, ks, voting=task.ballot is not None), frame)
+    return Evaluation(summarise_all(task, frame, ks), frame)
+
+
+def summarise_all(task: Task, frame: pd.DataFrame, ks: Sequence[int] = ()) -> dict[str, float]:
+    """``summarise`` of all held-out problems and, for a mixture, of those of each of its tasks."""
+    voting = task.ballot is not None
+    metrics = summarise(task.name, frame, ks, voting)
+    of_task = pd.Series([row.get("task") for row in task.test])
+    for name in dict.fromkeys(of_task.dropna()):
+        own = frame[frame["index"].isin(of_task.index[of_task == name])]
+        metrics |= summarise(name, own, ks, voting)
+    return metrics
 
 
 def table(

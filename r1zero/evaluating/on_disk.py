@@ -17,7 +17,15 @@ from tqdm import tqdm
 
 from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import trainer_value
-from r1zero.evaluating.accuracy import by_problem, evaluation_sampling, sample_key, summarise, table, wanted_k
+from r1zero.evaluating.accuracy import (
+    by_problem,
+    evaluation_sampling,
+    sample_key,
+    summarise,
+    summarise_all,
+    table,
+    wanted_k,
+)
 from r1zero.evaluating.layout import COMPLETIONS, LOCK, PROBLEMS, RESULT, SETTINGS
 from r1zero.models.load import NANO_PATH
 from r1zero.rollout.engine import Engine
@@ -107,7 +115,7 @@ def write_results(folder: Path, settings: dict[str, Any], config: Config, task: 
     """Write ``problems.parquet`` and ``result.json`` from the chunks."""
     ks, voting = wanted_k(config.eval), task.ballot is not None
     sampled = read_pass(folder, "sampled")
-    metrics = summarise(task.name, sampled, ks, voting)
+    metrics = summarise_all(task, sampled, ks)
     prefix = f"eval/{task.name}/"
     if any(each.name == "greedy" for each in passes(config)):
         greedy = summarise(task.name, read_pass(folder, "greedy"))

@@ -58,7 +58,7 @@ def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
     config_dir = Path(own[CONFIG_DIR]).resolve() if CONFIG_DIR in own else None
     if config_dir and not config_dir.is_dir():
         raise ValueError(f"{CONFIG_DIR} {own[CONFIG_DIR]}: no such folder.")
-    tasks: list[str | None] = [name for name in own["task"].split(",") if name] if "task" in own else [None]
+    tasks: list[str | None] = tasks_of(own["task"]) if "task" in own else [None]
     if "name" in own:  # the data set of task=reasoning_gym
         rest.append(f"task.name={own['name']}")
     if "run" in own:
@@ -76,6 +76,11 @@ def plan(arguments: Sequence[str], train_rows: bool = False) -> Plan:
     if doubled := {name for name in names if names.count(name) > 1}:
         raise ValueError(f"task = {own['task']}: {', '.join(sorted(doubled))} comes twice.")
     return Plan(configs, Path(own.get("output", output)))
+
+
+def tasks_of(value: str) -> list[str | None]:
+    """The tasks of ``task=a,b``; a mixture, ``[a,b]``, is one."""
+    return [value] if value.startswith("[") else [name for name in value.split(",") if name]
 
 
 def split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:

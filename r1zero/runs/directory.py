@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
+from r1zero.config.kinds import read_task
 from r1zero.config.schema import PARTS, Config
-from r1zero.config.tasks import read_task
 from r1zero.runs.files import read_json, write_json, write_text
 from r1zero.runs.layout import COMPLETION_KINDS, CONFIG, ENVIRONMENT, METRICS, STATUS, completions_by_step
 

@@ -5,8 +5,8 @@ import dataclasses
 from transformers import PreTrainedTokenizerBase
 
 from r1zero.config.checks import check_pays, pay_by_default
+from r1zero.config.kinds import imported
 from r1zero.config.schema import Config, RewardConfig
-from r1zero.config.tasks import imported
 from r1zero.tasks.own_judges import own_judges
 from r1zero.tasks.recipes import RECIPES, with_recipes
 from r1zero.tasks.task import Task

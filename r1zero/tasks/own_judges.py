@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from r1zero.config.tasks import imported
+from r1zero.config.kinds import imported
 from r1zero.tasks.task import Judge
 from rewards import Outcome, Verdict
 

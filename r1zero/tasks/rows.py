@@ -19,9 +19,10 @@ from r1zero.models.hub import go_offline_if_unreachable
 log = logging.getLogger(__name__)
 
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv")
+PACKAGE = Path(__file__).parents[1]
 # Columns of our own, which a source's may not replace.
 PLAIN = (str, int, float, bool, type(None))
-RESERVED = ("prompt", "prefill", "completion", "completion_ids", "gold")
+RESERVED = ("prompt", "prefill", "completion", "completion_ids", "gold", "task")
 
 Problem = TypeVar("Problem")
 Columns = Callable[[dict[str, Any]], dict[str, Any]]
@@ -90,6 +91,8 @@ def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tupl
 
 def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place for error messages, row) of a parquet, json (one list), jsonl or csv file."""
+    if not path.is_file() and path.parts[:1] == (PACKAGE.name,):
+        path = PACKAGE.parent / path  # rows that come with the package, wherever it is installed
     if not path.is_file():
         raise ValueError(f"task.source = {path}: no such file. Give a .parquet, .json, .jsonl or .csv file.")
     if path.suffix == ".jsonl":
