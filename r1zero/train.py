@@ -26,7 +26,7 @@ from r1zero.config.trainer_keys import trainer_value
 from r1zero.launching import placement
 from r1zero.launching.launch import RANK_FLAG, die_with_launcher, launch
 from r1zero.launching.stopping import StopRequestedError
-from r1zero.runs.checkpoints import check_checkpoint, how_to_go_on, last_checkpoint, step_of
+from r1zero.runs.checkpoints import how_to_go_on, last_checkpoint, resumed_trainer, step_of
 from r1zero.runs.directory import add_facts, forget_after, is_finished, load_config, release_run_dir, write_status
 from r1zero.runs.layout import ADAPTER, CHECKPOINTS, FINAL, METRICS
 from r1zero.runs.resume import open_run
@@ -67,7 +67,7 @@ def run(composed: DictConfig) -> float | None:
 def train(config: Config, run_dir: Path) -> int:
     """What each rank does, from config to report; its exit code. Goes on from the last checkpoint if there is one."""
     if is_finished(run_dir):
-        log.info("%s has finished: nothing to resume.", run_dir)
+        log.info("%s has finished: nothing to resume. trainer.max_steps=N goes on to step N.", run_dir)
         return 0
     quiet()
     from r1zero.evaluating.accuracy import HeldOutAccuracy
@@ -82,7 +82,8 @@ def train(config: Config, run_dir: Path) -> int:
     rank, checkpoint = placement.rank(), last_checkpoint(run_dir / CHECKPOINTS)
     last_step = step_of(checkpoint) if checkpoint else -1
     try:
-        check_checkpoint(checkpoint, placement.num_ranks(config))
+        as_resumed = resumed_trainer(checkpoint, placement.num_ranks(config), config.trainer, bool(config.deepspeed))
+        config = replace(config, trainer=as_resumed)
         args, task, model, tokenizer = prepare(config, run_dir)
     except ValueError as error:
         if rank == 0:
@@ -110,6 +111,8 @@ def train(config: Config, run_dir: Path) -> int:
     if rank == 0:
         write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
+        if stopped_by:
+            print(f"go on      python -m r1zero.train resume={run_dir}")
     trainer.stop_signal.release()
     return 128 + stopped_by if stopped_by else 0
 
@@ -122,7 +125,8 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     """
     from r1zero.models.cpu import speed_up_cpu
     from r1zero.models.fit import check_context, check_tokenizer_fits, longest_prompt
-    from r1zero.models.load import load_model, load_tokenizer
+    from r1zero.models.load import load_tokenizer
+    from r1zero.models.lora import load_policy
     from r1zero.rollout.engine import check_loop, choose_loop, stop_strings_of
     from r1zero.tasks.build import build_task
     from r1zero.tasks.prompts import check_prompts
@@ -142,7 +146,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     if config.deepspeed:
         placement.connect_deepspeed()
     task = replace(task, train=enough_rows(task.train, args))
-    model = load_model(config.model)
+    model = load_policy(config)
     check_tokenizer_fits(model, tokenizer, config.model)
     check_context(model, prompt_tokens, trainer_value(config.trainer, "max_completion_length"), MAX_TOKENS)
     check_context(model, prompt_tokens, config.eval.max_tokens or 0, "eval.max_tokens")
@@ -173,6 +177,7 @@ def fit(trainer: "R1ZeroTrainer", checkpoint: Path | None) -> int:
         raise
     except Exception:  # whatever it was, the steps before it are kept
         trainer.save_last_step()
+        trainer.tracker.note(how_to_go_on(trainer.run_dir))
         raise
     if stopped_by:
         name = "Interrupted" if stopped_by == signal.SIGINT else "Terminated"

@@ -1,9 +1,11 @@
 """Load the base model: embedded, from a folder, from the Hub, or from a package that carries it as GGUF."""
 
 import importlib.util
+import json
 import logging
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
@@ -41,7 +43,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
 
 
 def load_model(config: ModelConfig) -> PreTrainedModel:
-    """The model, in ``config.dtype``.
+    """The model, in ``config.dtype``; a LoRA adapter is merged into the model that it belongs to.
 
     Raises:
         ValueError: It cannot be found or has no such type; says what to set.
@@ -51,11 +53,33 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
         raise ValueError(f"model.dtype = {config.dtype}: must be float32, bfloat16 or float16.")
     options = {} if config.attn_implementation is None else {"attn_implementation": config.attn_implementation}
     try:
-        return AutoModelForCausalLM.from_pretrained(find(config), dtype=dtype, **options)
+        where = find(config)
+        base = adapter_base(where)
+        model = AutoModelForCausalLM.from_pretrained(base or where, dtype=dtype, **options)
+        return with_adapter(model, where, is_trainable=False).merge_and_unload() if base else model
     except MemoryError:
         raise
     except Exception as error:  # as above: a torn file, sizes that do not match, an architecture that is no such model
         raise ValueError(cannot_load(config, error, "model")) from error
+
+
+def adapter_base(path: str) -> str | None:
+    """The model that the LoRA adapter in a folder belongs to; None where there is no adapter."""
+    file = Path(path) / "adapter_config.json"
+    return json.loads(file.read_text(encoding="utf-8"))["base_model_name_or_path"] if file.is_file() else None
+
+
+def with_adapter(model: PreTrainedModel, path: str, is_trainable: bool) -> Any:
+    """The model with the adapter in a folder.
+
+    Raises:
+        ValueError: peft is not installed.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise ValueError(f"{path} holds a LoRA adapter, and the package peft is not installed. pip install '.[lora]'.")
+    from peft import PeftModel
+
+    return PeftModel.from_pretrained(model, path, is_trainable=is_trainable)
 
 
 def find(config: ModelConfig) -> str:

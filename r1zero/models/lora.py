@@ -2,14 +2,15 @@
 
 import importlib.util
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
 from r1zero.config.schema import Config
-from r1zero.models.load import load_model
+from r1zero.models.load import adapter_base, find, load_model, with_adapter
 from r1zero.runs.checkpoints import PARTIAL, clear_partial, seal
 from r1zero.runs.layout import ADAPTER, FINAL
 
@@ -37,12 +38,22 @@ def lora_config(config: Config) -> Any:
     )
 
 
+def load_policy(config: Config) -> PreTrainedModel:
+    """The model to train. With LoRA, an adapter in ``model.path`` goes on; its start is then the reference."""
+    adapter = find(config.model)
+    base = adapter_base(adapter)
+    if base is None or config.peft.method != "lora":
+        return load_model(config.model)
+    log.info("%s: its adapter goes on, with its own rank and modules.", adapter)
+    return with_adapter(load_model(replace(config.model, path=base)), adapter, is_trainable=True)
+
+
 def export_merged(config: Config, checkpoints: Path, step: int) -> None:
     """From ``checkpoints/adapter`` to ``checkpoints/final``: the base model with the adapter in its weights."""
-    from peft import PeftModel
-
     unset_hf_deepspeed_config()  # ZeRO-3 would have all ranks take part in loading the base model
-    merged = PeftModel.from_pretrained(load_model(config.model), checkpoints / ADAPTER).merge_and_unload()
+    base = adapter_base(find(config.model)) or config.model.path
+    model = load_model(replace(config.model, path=base))
+    merged = with_adapter(model, str(checkpoints / ADAPTER), is_trainable=False).merge_and_unload()
     partial = checkpoints / PARTIAL / FINAL
     merged.save_pretrained(partial)
     AutoTokenizer.from_pretrained(checkpoints / ADAPTER).save_pretrained(partial)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r1zero.config.trainer_keys import trainer_value
 from r1zero.runs.layout import CHECKPOINTS, CONFIG, FINAL
 
 log = logging.getLogger(__name__)
@@ -100,20 +101,33 @@ def how_to_go_on(run_dir: Path) -> str:
     return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
 
 
-def check_checkpoint(checkpoint: Path | None, num_ranks: int) -> None:
-    """A run of ``num_ranks`` can take ``checkpoint`` up.
+def resumed_trainer(checkpoint: Path | None, num_ranks: int, trainer: dict[str, Any], zero: bool) -> dict[str, Any]:
+    """``trainer`` as ``num_ranks`` go on from ``checkpoint``: with batches as large as those that it was made in.
+
+    Without ZeRO all ranks hold the same weights and moments, rows are numbered over all ranks, and randomness is keyed
+    by them: another number of ranks goes on with the same completions, up to rounding.
 
     Raises:
-        ValueError: Another number of ranks wrote it; optimizer shards and random states belong to a rank.
+        ValueError: Another number of ranks wrote it, and its shards or batches do not fit this one.
     """
     if checkpoint is None:
-        return
+        return trainer
     facts = read_facts(checkpoint)
-    if facts["num_ranks"] != num_ranks:
-        raise ValueError(
-            f"{checkpoint} was written by {facts['num_ranks']} rank(s), and this run has {num_ranks}. Set "
-            f"launch.num_processes={facts['num_ranks']}, or train on from its weights (model.path={checkpoint})."
-        )
+    before, rows = facts["num_ranks"], trainer_value(trainer, "per_device_train_batch_size")
+    batch = facts.get("batch") or rows * trainer_value(trainer, "gradient_accumulation_steps") * before
+    if before != num_ranks:
+        advice = f"Set launch.num_processes={before}, or start a new run from its weights (model={checkpoint})."
+        if zero:
+            raise ValueError(
+                f"{checkpoint} holds the ZeRO shards of {before} rank(s), and this run has {num_ranks}. {advice}"
+            )
+        if batch % (rows * num_ranks) or trainer_value(trainer, "steps_per_generation") or facts.get("reused"):
+            raise ValueError(
+                f"{checkpoint} was written by {before} rank(s) in batches of {batch} completions, which {num_ranks} "
+                f"rank(s) with trainer.per_device_train_batch_size = {rows} cannot go on with. {advice}"
+            )
+        log.info("%s was written by %d rank(s); %d go on with the same batches.", checkpoint, before, num_ranks)
+    return trainer | {"gradient_accumulation_steps": batch // (rows * num_ranks)}
 
 
 def best(found: list[tuple[Path, dict[str, Any]]], count: int) -> list[Path]:
@@ -166,7 +180,7 @@ def model_folder(path: str) -> str:
     """
     run = Path(path)
     is_run = (run / CONFIG).is_file() and not (run / "config.json").is_file()
-    return str(newest_checkpoint(run)) if is_run else path
+    return str(newest_checkpoint(run).resolve()) if is_run else path
 
 
 def checkpoint_path(run: Path, checkpoint: str) -> Path:

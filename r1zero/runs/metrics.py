@@ -44,12 +44,14 @@ class MetricsFile:
 
     def __init__(self, path: Path, last_step: int | None = None) -> None:
         self.row: dict[str, Any] = {}
+        self.known: dict[str, Any] = {}  # the latest value of every metric
         self.row_start = end = 0
         self.file = path.open("x" if last_step is None else "r+", encoding="utf-8")
         if last_step is None:
             return
         while (line := self.file.readline()).endswith("\n") and json.loads(line)["step"] <= last_step:
             self.row, self.row_start, end = json.loads(line), end, self.file.tell()
+            self.known |= self.row
         self.file.seek(end)
         self.file.truncate()
 
@@ -60,6 +62,7 @@ class MetricsFile:
         else:
             self.row, self.row_start = {"step": step}, self.file.tell()
         self.row |= {key: value if math.isfinite(value) else None for key, value in metrics.items()}
+        self.known |= self.row
         self.file.write(json.dumps(self.row) + "\n")
         self.file.flush()  # before the old line is cut: a kill in between loses nothing
         self.file.truncate()

@@ -114,7 +114,13 @@ class DurableTrainer(Trainer):
         step = self.state.global_step
         zero = self.config.deepspeed.get("zero_optimization", {}).get("stage", 0)
         accuracy = self.accuracy if self.last_evaluated == step else None
-        return {"step": step, "num_ranks": self.accelerator.num_processes, "zero_stage": zero, "accuracy": accuracy}
+        ranks = self.accelerator.num_processes
+        batch = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps * ranks
+        reused = self.batch_state()[1] is not None
+        return {
+            **{"step": step, "num_ranks": ranks, "zero_stage": zero, "accuracy": accuracy},
+            **{"batch": batch, "reused": reused},
+        }
 
     def run_state(self) -> RunState:
         """This rank's state at the end of a step."""
@@ -162,13 +168,24 @@ class DurableTrainer(Trainer):
         if checkpoint is None:
             return epochs, micro_batches
         path = Path(checkpoint)
-        state = RunState.load(path / f"run_state_{self.accelerator.process_index}.pt", self.accelerator.device)
-        self.restore_batch_state(state.micro_step, state.buffered)
+        # A rank that the writer did not have begins as the first one.
+        places = [path / f"run_state_{rank}.pt" for rank in (self.accelerator.process_index, 0)]
+        place = next(place for place in places if place.is_file())
+        state = RunState.load(place, self.accelerator.device)
+        facts = read_facts(path)
+        micro_step = state.micro_step * facts["num_ranks"] // self.accelerator.num_processes  # of as large a batch
+        self.restore_batch_state(micro_step, state.buffered)
         self.restore_extra(path, epochs)
         self.last_evaluated, self.guard.skipped = state.last_evaluated, state.skipped_steps
-        self.accuracy = read_facts(path).get("accuracy")
+        self.accuracy = facts.get("accuracy")
         self.args.eval_on_start = state.evaluation_due
         return epochs, micro_batches
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        """transformers', silent about an output head that is the embedding and therefore is not in the file."""
+        tied = set(getattr(self.model, "_tied_weights_keys", None) or ())
+        missing = [key for key in load_result.missing_keys if key not in tied]
+        super()._issue_warnings_after_load(load_result._replace(missing_keys=missing))
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         """transformers', which would train one step too many from a checkpoint of the last step."""

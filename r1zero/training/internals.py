@@ -154,6 +154,9 @@ INTERNALS = (
         f"{TRAINER}._run_epoch", "trains at least one step; subtracts _tr_loss after logging", RESUME, "31aff00f34c3"
     ),
     Internal(
+        f"{TRAINER}._issue_warnings_after_load", "takes torch's missing and unexpected keys", RESUME, "7ccdd73aac16"
+    ),
+    Internal(
         f"{TRAINER}._maybe_log_save_evaluate",
         "is called once a step, after the optimizer and the counter of steps, and once more at the end of an epoch",
         RESUME,

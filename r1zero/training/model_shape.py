@@ -6,7 +6,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig
 
 from r1zero.config.schema import Config
-from r1zero.models.load import find
+from r1zero.models.load import adapter_base, find
 from r1zero.models.lora import lora_config
 
 
@@ -77,7 +77,8 @@ def load_architecture(config: Config) -> PretrainedConfig:
     if config.model.architecture:
         return AutoConfig.for_model(**config.model.architecture)
     try:
-        return AutoConfig.from_pretrained(find(config.model))
+        where = find(config.model)
+        return AutoConfig.from_pretrained(adapter_base(where) or where)
     except (OSError, ValueError) as error:
         raise UnknownShapeError(
             f"model.path = {config.model.path}: its config.json is not on this machine, so its size is not known. Set "

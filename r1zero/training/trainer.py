@@ -16,6 +16,7 @@ from typing import Any, cast
 
 import pandas as pd
 import torch
+from accelerate.utils import is_peft_model
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
@@ -87,7 +88,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             eval_dataset=Dataset.from_list(task.test),
             processing_class=tokenizer,
             rollout_func=None if config.rollout.backend == "vllm" else self.rollout,
-            peft_config=lora_config(config),
+            peft_config=None if is_peft_model(model) else lora_config(config),
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from r1zero.config.schema import Config
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.runs.layout import METRICS, TENSORBOARD
-from r1zero.runs.metrics import MetricsFile
+from r1zero.runs.metrics import MetricsFile, number
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ class Tracker:
         self.table_every = math.ceil((num_steps or 1) / MAX_TABLE_PARTS)
         self.num_table_parts = 0
         self.table: Any = None
-        self.accuracy = math.nan
+        self.accuracy = number(self.metrics.known, f"eval/{self.task_name}/accuracy")
         self.bar = tqdm(
             total=num_steps, initial=max(0, last_step or 0), desc=config.run_name, unit="step", dynamic_ncols=True
         )
@@ -47,13 +47,13 @@ class Tracker:
         if self.wandb is not None:
             self.wandb.log(metrics, step=step)
         if self.tensorboard is not None:
-            for name, number in metrics.items():
-                self.tensorboard.add_scalar(name, number, step)
+            for name, scalar in metrics.items():
+                self.tensorboard.add_scalar(name, scalar, step)
         if self.trackio is not None:
             self.trackio.log(metrics, step=step)
-        self.accuracy = metrics.get(f"eval/{self.task_name}/accuracy", self.accuracy)
+        self.accuracy = number(self.metrics.known, f"eval/{self.task_name}/accuracy")
         self.bar.update(step - self.bar.n)
-        shown = {"acc": f"{self.accuracy:.3f}"}
+        shown = {} if self.accuracy is None else {"acc": f"{self.accuracy:.3f}"}
         for label, key, form in (
             ("reward", "reward", ".3f"),
             ("len", "completions/mean_length", ".0f"),

@@ -10,7 +10,8 @@ from fixed_completions import LENGTHS, RIGHT, SGD, our_trainer, trl_trainer
 from toy import build_tiny_model, compose_config
 from transformers import AutoModelForCausalLM, Trainer
 
-from r1zero.models.lora import export_merged
+from r1zero.models.load import load_model
+from r1zero.models.lora import export_merged, load_policy
 from r1zero.runs.checkpoints import last_checkpoint
 from r1zero.training.memory import estimate
 from r1zero.training.model_shape import model_shape
@@ -71,6 +72,32 @@ def test_an_adapter_resumes_exactly_and_is_exported_merged(tmp_path: Path) -> No
     torch.testing.assert_close(merged(ids).logits, whole.model(ids).logits, atol=1e-4, rtol=0)
     with whole.model.disable_adapter():
         assert (whole.model(ids).logits - merged(ids).logits).abs().max() > 1e-3
+
+
+def test_an_adapter_goes_on_from_itself(tmp_path: Path) -> None:
+    """Its weights are where the next run begins; with a KL term they are the reference, so that it starts at 0."""
+    first = build(our_trainer, tmp_path, "first", max_steps=2)
+    first.train()
+    first.save_final("adapter")
+    first.tracker.finish()
+    folder = tmp_path / "first" / "checkpoints" / "adapter"
+    config = compose_config(*LORA, f"model.path={folder}")
+    policy = load_policy(config)
+    weights = {name: weight for name, weight in policy.named_parameters() if weight.requires_grad}
+    assert len(weights) == len(adapter(first))
+    for name, weight in adapter(first).items():
+        torch.testing.assert_close(weights[name], weight)
+
+    second = our_trainer(
+        lambda: load_policy(config), tmp_path / "second", RIGHT, LENGTHS, LORA, **SGD | {"max_steps": 1, "beta": 0.1}
+    )
+    second.train()
+    second.tracker.finish()
+    assert next(row["kl"] for row in second.state.log_history if "kl" in row) == pytest.approx(0.0, abs=1e-6)
+    merged = load_model(compose_config("peft=none", f"model.path={folder}").model)
+    ids = torch.arange(30, 40)[None]
+    first.model.eval()
+    torch.testing.assert_close(merged.eval()(ids).logits, first.model(ids).logits, atol=1e-4, rtol=0)
 
 
 def test_the_preflight_counts_adapters(tmp_path: Path) -> None:

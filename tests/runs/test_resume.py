@@ -18,8 +18,8 @@ from toy import build_tiny_model, build_trainer, compose_config
 from r1zero.launching.stopping import StopRequestedError
 from r1zero.runs.checkpoints import (
     MANIFEST,
-    check_checkpoint,
     last_checkpoint,
+    resumed_trainer,
     rotate,
     seal,
     step_of,
@@ -379,9 +379,15 @@ def test_a_resumed_run_keeps_its_config(tmp_path: Path) -> None:
         open_run(compose_config(f"resume={tmp_path}/none"), tmp_path / "new", [])
 
 
-def test_another_number_of_ranks_is_refused(tmp_path: Path) -> None:
+def test_another_number_of_ranks_goes_on_with_the_same_batches(tmp_path: Path) -> None:
     checkpoint = written(tmp_path, 3)
     facts = json.loads((checkpoint / MANIFEST).read_text())
     (checkpoint / MANIFEST).write_text(json.dumps(facts | {"num_ranks": 2}))
-    with pytest.raises(ValueError, match=r"written by 2 rank.s., and this run has 1. Set launch.num_processes=2"):
-        check_checkpoint(checkpoint, 1)
+    trainer = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
+    with pytest.raises(ValueError, match=r"ZeRO shards of 2 rank.s., and this run has 1. Set launch.num_processes=2"):
+        resumed_trainer(checkpoint, 1, trainer, zero=True)
+    assert resumed_trainer(checkpoint, 1, trainer, zero=False)["gradient_accumulation_steps"] == 6
+    with pytest.raises(ValueError, match=r"in batches of 24 completions, which 4 rank.s. .* = 4 cannot go on with"):
+        resumed_trainer(checkpoint, 4, trainer, zero=False)
+    (checkpoint / MANIFEST).write_text(json.dumps(facts | {"num_ranks": 2, "batch": 48}))  # begun on four
+    assert resumed_trainer(checkpoint, 2, trainer, zero=False)["gradient_accumulation_steps"] == 6
