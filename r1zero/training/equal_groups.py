@@ -34,9 +34,9 @@ def weighted_sums(rewards_BJ: torch.Tensor, weights_J: torch.Tensor) -> torch.Te
 def std_within_groups(rewards_BJ: torch.Tensor, weights_J: torch.Tensor, num_generations: int) -> float:
     """Mean over groups of the standard deviation of their rewards; arguments as above.
 
-    This is what advantages come from, with n - 1 in the denominator as in TRL's, and exactly 0 for an equal group. TRL's
-    ``reward_std`` is over the whole batch: it is large where prompts differ, even if no group has anything to teach. NaN
-    where no group has two judged rows.
+    This is what advantages come from, with n - 1 in the denominator as in TRL's, and exactly 0 for an equal group.
+    TRL's ``reward_std`` is over the whole batch: it is large where prompts differ, even if no group has anything to
+    teach. NaN where no group has two judged rows.
     """
     sums_PG = weighted_sums(rewards_BJ, weights_J).view(-1, num_generations)
     equal_P = rows_of_equal_groups(rewards_BJ, weights_J, num_generations)[::num_generations]

@@ -4,19 +4,20 @@ import json
 from typing import Any
 
 from r1zero.reporting.panels import BEHAVIOUR, LEARNING, PLACEHOLDERS, SECTIONS, Panel
+from r1zero.watching.wandb_names import wandb_name
 
 NAME = "Reasoning emergence"
 
 
 def metrics(panel: Panel) -> list[str] | str:
-    """The metrics of a panel; where tasks, judges or the like come into their names, one regular expression for them.
+    """W&B's names of a panel's metrics; where tasks, judges or the like come into them, one regular expression for all.
 
     >>> metrics(Panel("Entropy", {"entropy": "entropy"}))
-    ['entropy']
+    ['basics/entropy']
     >>> metrics(Panel("pass@k", {"pass@{k}": "eval/{task}/pass@{k}"}))
-    '^(eval/[^/]+/pass@\\\\d+)$'
+    '^(accuracy/pass@\\\\d+/[^/]+)$'
     """
-    curves = list(panel.curves.values())
+    curves = [wandb_name(metric) for metric in panel.curves.values()]
     filled = [metric.format(**PLACEHOLDERS) for metric in curves]
     return curves if filled == curves else f"^({'|'.join(filled)})$"
 
