@@ -12,7 +12,7 @@ import pandas as pd
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.change_point import Change, changes, first_departure
 from r1zero.reporting.series import series
-from r1zero.reporting.text import duration, interval, percent
+from r1zero.reporting.text import duration, in_points, interval, percent
 from r1zero.runs.metrics import Row, number
 from r1zero.runs.reading import Run
 from rewards.verdict import Outcome
@@ -32,8 +32,7 @@ def comparison(label: str, key: str, first: Row, last: Row, decimals: int | None
     before, after = number(first, key), number(last, key)
     change = None if before is None or after is None else after - before
     if decimals is None:
-        change_text = "" if change is None else f"{100 * change:+.1f} points"
-        return Comparison(label, percent(before), percent(after), change_text)
+        return Comparison(label, percent(before), percent(after), "" if change is None else in_points(change))
     first_text, last_text = ("-" if value is None else f"{value:.{decimals}f}" for value in (before, after))
     return Comparison(label, first_text, last_text, "" if not change else f"{change:+.{decimals}f}")
 
