@@ -43,18 +43,23 @@ def ranked(settings: Sequence[Setting]) -> list[Setting]:
 
 def duels(settings: Sequence[Setting]) -> list[Duel]:
     """The setting with the highest mean against each other one, by a paired t-test over seeds."""
-    best, *others = ranked(settings) or [None]
+    known = ranked(settings)
     found = []
-    for other in others:
-        assert best is not None
+    for other in known[1:]:
+        best = known[0]
         seeds = [seed for seed in best.accuracy if seed in other.accuracy]
         result = (best.mean - other.mean, math.nan, math.nan, math.nan)
         if len(seeds) > 1:
             pairs = [other.accuracy[seed] for seed in seeds], [best.accuracy[seed] for seed in seeds]
             result = paired_t_test(*pairs, least_spread=math.hypot(best.least_spread, other.least_spread))
         mean, low, high, p = result
-        found.append(Duel(other, len(seeds), mean, low, high, min(1.0, p * len(others)) if p == p else math.nan))
+        found.append(Duel(other, len(seeds), mean, low, high, corrected(p, len(known) - 1)))
     return found
+
+
+def corrected(p: float, comparisons: int) -> float:
+    """``p`` for the largest of so many comparisons; NaN stays."""
+    return p if math.isnan(p) else min(1.0, p * comparisons)
 
 
 def winner(settings: Sequence[Setting]) -> Setting | None:
