@@ -78,7 +78,7 @@ def test_the_browser_of_completions_filters(run_dir: Path, tmp_path: Path) -> No
 # What sticks out of the screen, or is wider than the box that it is in.
 CUT = """[...page.querySelectorAll("main *")].filter((one) => {
   const box = one.getBoundingClientRect(), style = page.defaultView.getComputedStyle(one);
-  if (!box.width || box.right < -900 || one.closest(".strip, .text")) return false;  // put aside on purpose, or scrolled
+  if (!box.width || box.right < -900 || one.closest(".strip, .text")) return false;  // put aside, or scrolled
   const scrolls = style.overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1;
   return scrolls || box.right > page.documentElement.clientWidth + 1 || box.left < -1;
 }).map((one) => one.tagName + "." + (one.className.baseVal ?? one.className) + " " + one.textContent.slice(0, 40))"""
