@@ -22,6 +22,7 @@ from r1zero.runs.files import read_json
 from r1zero.runs.layout import ENVIRONMENT, METRICS, TENSORBOARD
 from r1zero.runs.metrics import MetricsFile
 from r1zero.watching.wandb_names import STEP, SUMMARIES, wandb_name
+from r1zero.watching.workspace import make_once
 
 log = logging.getLogger(__name__)
 
@@ -177,6 +178,8 @@ def start_wandb(config: Config, run_dir: Path) -> Any:
         run.define_metric(STEP, hidden=True)
         for name, summary in SUMMARIES.items():
             run.define_metric(name, step_metric=STEP, summary=summary)
+        if not run.offline and not run.disabled:
+            make_once(run.entity, run.project)
         return run
     log.warning("Going on without W&B; metrics.jsonl has everything.")
     return None

@@ -14,8 +14,10 @@ from wandb_file import read_run, records
 from r1zero import dashboard
 from r1zero.reporting.panels import SECTIONS
 from r1zero.runs.metrics import MetricsFile
+from r1zero.watching import workspace
 from r1zero.watching.tracking import MAX_TABLE_PARTS, Tracker, start_wandb, wandb_group, wandb_tags
 from r1zero.watching.wandb_names import wandb_name
+from r1zero.watching.workspace import ID, make_once
 
 
 def lines(path: Path) -> list[dict]:
@@ -251,6 +253,39 @@ def test_the_dashboard_updates_a_view_it_made(monkeypatch: pytest.MonkeyPatch) -
     new = dashboard.build_workspace("e", "p")
     assert dashboard.save(new, "https://x/e/p?nw=1") == f"saved Reasoning emergence {len(SECTIONS)}"
     assert old.sections == new.sections
+
+
+def test_the_first_run_of_a_project_makes_its_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    ws = pytest.importorskip("wandb_workspaces.workspaces", reason="wandb-workspaces is not installed")
+    saved = {}
+
+    def from_url(url: str) -> object:
+        if "nw=" + ID not in saved:
+            raise ValueError("Workspace not found in project")
+        return saved["nw=" + ID]
+
+    def save(self: object) -> object:
+        assert "nw=" + ID not in saved  # a view that a user has changed is left alone
+        return saved.setdefault("nw=" + self._internal_name.removeprefix("nw-").removesuffix("-v"), self)
+
+    monkeypatch.setattr(ws.Workspace, "from_url", from_url)
+    monkeypatch.setattr(ws.Workspace, "save", save)
+    monkeypatch.setattr(ws.Workspace, "url", property(lambda self: self.name))
+    assert [make_once("e", "p") for _ in range(2)] == ["Reasoning emergence"] * 2
+
+
+def test_a_view_that_fails_does_not_end_the_run(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(entity: str, project: str) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(workspace, "find_spec", lambda package: None)
+    assert workspace.make_once("e", "p") is None and not caplog.records
+    monkeypatch.setattr(workspace, "find_spec", lambda package: object())
+    monkeypatch.setattr(workspace, "build_workspace", fail)
+    assert workspace.make_once("e", "p") is None
+    assert "could not be made (no network)" in caplog.text
 
 
 def test_without_its_package_the_dashboard_says_what_to_install(
