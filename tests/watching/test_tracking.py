@@ -37,6 +37,15 @@ def test_metrics_of_one_step_share_a_line(tmp_path: Path) -> None:
     ]
 
 
+def test_the_bar_shows_percent(tmp_path: Path) -> None:
+    tracker = Tracker(compose_config("tracker=none"), tmp_path, num_steps=2)
+    tracker.log(1, {"reward": 0.25})
+    assert tracker.bar.postfix == "acc=-, reward=0.250"
+    tracker.log(1, {"eval/countdown/accuracy": 0.45})
+    assert tracker.bar.postfix == "acc=45.0%, reward=0.250"
+    tracker.finish()
+
+
 def test_an_existing_file_is_continued_by_a_resumed_run_alone(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_text('{"step": 1, "reward": 1.0}\n{"step": 2, "reward": 9.0}\n{"step": 3')
