@@ -37,12 +37,13 @@ class Strip:
 
 @dataclass(frozen=True)
 class StripChart:
-    """Rows on one axis that begins at 0."""
+    """Rows on one axis that begins at 0; title, note, percent and meaning as of a ``Chart``."""
 
     title: str
     strips: Sequence[Strip]
     note: str = ""
     percent: bool = False
+    meaning: str = ""
 
     @property
     def ticks(self) -> list[float]:

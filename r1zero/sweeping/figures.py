@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from r1zero.measuring.behaviours import MEANINGS
 from r1zero.reporting.charts import COLORS, Chart, Line
 from r1zero.reporting.series import series
 from r1zero.reporting.strips import Strip, StripChart
@@ -80,7 +81,8 @@ def measure_strips(sweep: Sweep, settings: Sequence[Setting]) -> list[StripChart
             values = jobs_of(sweep, setting, done)[measure].astype(float).dropna()
             mean = setting.means.get(measure, float("nan"))
             strips.append(Strip(setting.name, list(values), mean, text=known(mean, share)))
-        charts.append(StripChart(title(measure).capitalize(), strips, percent=share))
+        meaning = MEANINGS.get(measure.removeprefix("behaviour/"), "")
+        charts.append(StripChart(title(measure).capitalize(), strips, percent=share, meaning=meaning))
     return charts
 
 

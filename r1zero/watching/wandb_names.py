@@ -24,7 +24,8 @@ SECTIONS: tuple[tuple[str, str], ...] = (
 DETAIL = "detail/"
 
 # Name or prefix at W&B -> what the table of runs shows of it, the extreme that says how far the run has come first.
-SUMMARIES = {
+# None is W&B's own way, the last value under the plain name.
+SUMMARIES: dict[str, str | None] = {
     "accuracy/*": "max,last",
     "basics/reward": "max,last",
     "basics/reward_std_within_groups": "min,last",
@@ -32,7 +33,7 @@ SUMMARIES = {
     "basics/truncated": "max,last",
     "basics/entropy": "min,last",
     "behaviour/*": "max,last",
-    f"{DETAIL}*": "last",
+    f"{DETAIL}*": None,
 }
 
 

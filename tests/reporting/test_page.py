@@ -137,7 +137,7 @@ def test_nothing_is_cut_on_any_page_at_any_width(all_pages: list[Path], tmp_path
     assert said
     lines = [line.split(" | ") for line in said[1].splitlines()]
     assert [int(width) for width, *_ in lines] == [1280, 390] * 3
-    assert [shown for _, shown, *_ in lines] == ["block"] * 4 + ["none"] * 2  # a sweep has no behaviour to explain
+    assert [shown for _, shown, *_ in lines] == ["block"] * 6
     for _, _, within, num_cut, cut in lines:
         assert (within, num_cut) == ("true", "0"), cut
 
