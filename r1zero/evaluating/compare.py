@@ -11,7 +11,7 @@ import pandas as pd
 
 from r1zero.evaluating.layout import PROBLEMS, RESULT
 from r1zero.measuring.statistics import paired_difference
-from r1zero.reporting.text import aligned, percent
+from r1zero.reporting.text import aligned, in_points, percent
 from r1zero.runs.files import read_json
 
 
@@ -76,9 +76,7 @@ def compare_task(task: str, first: Path, second: Path) -> str:
 
 def verdict(task: str, count: int, difference: float, low: float, high: float, p: float) -> str:
     """One sentence on the difference in accuracy."""
-    size = (
-        f"{100 * difference:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f}, paired bootstrap over {count} problems"
-    )
+    size = f"{in_points(difference)} ({100 * low:+.1f} to {100 * high:+.1f}, paired bootstrap over {count} problems"
     if p < 0.05:
         better = "second" if difference > 0 else "first"
         return f"{task}: the {better} is better: {size}; p = {p:.3f} in a paired permutation test)."

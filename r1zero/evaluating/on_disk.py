@@ -28,6 +28,7 @@ from r1zero.evaluating.accuracy import (
 )
 from r1zero.evaluating.layout import COMPLETIONS, LOCK, PROBLEMS, RESULT, SETTINGS
 from r1zero.models.load import NANO_PATH
+from r1zero.reporting.text import percent
 from r1zero.rollout.engine import Engine
 from r1zero.rollout.sampling import Completion, Sampling, training_sampling
 from r1zero.runs.files import locked, write_completions, write_json
@@ -92,7 +93,7 @@ def complete(folder: Path, which: Pass, config: Config, task: Task, engine: Engi
             outcomes = pd.read_parquet(path, columns=["outcome"])["outcome"]
             bar.n = problems.stop * which.num_samples
             right, graded = right + int((outcomes == "CORRECT").sum()), graded + int((outcomes != "UNGRADEABLE").sum())
-            bar.set_postfix(accuracy=f"{right / graded:.3f}" if graded else "-")
+            bar.set_postfix(accuracy=percent(right / graded if graded else None))
 
 
 def chunk(problems: range, which: Pass, config: Config, task: Task, engine: Engine, bar: "tqdm[Any]") -> pd.DataFrame:

@@ -57,7 +57,7 @@ def no_signal(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | Non
     wrong, correct = (number(rows[-1], f"groups/{name}") or 0.0 for name in ("all_wrong", "all_correct"))
     return (
         f"In each of the last {limits.num_steps} steps every group earned the same reward throughout, so no completion "
-        f"had an advantage and nothing was learned. Groups all wrong: {wrong:.0%}, all correct: {correct:.0%}."
+        f"had an advantage and nothing was learned. Groups all wrong: {wrong:.1%}, all correct: {correct:.1%}."
     )
 
 
@@ -86,8 +86,8 @@ def truncation(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | No
         return None
     longest = number(rows[-1], "completions/max_length") or 0
     return (
-        f"{shares[-1]:.0%} of completions are cut off at {longest:.0f} tokens, for {limits.num_steps} steps more than "
-        f"{limits.truncated:.0%}. What is cut off has no answer and earns nothing."
+        f"{shares[-1]:.1%} of completions are cut off at {longest:.0f} tokens, for {limits.num_steps} steps more than "
+        f"{limits.truncated:.1%}. What is cut off has no answer and earns nothing."
     )
 
 
@@ -102,7 +102,7 @@ def reward_hack(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | N
     rises = {name: rise(rows, f"rewards/{name}/mean", limits.num_steps) for name in names if name != judge}
     by_judge = ", ".join(f"{name} {change[0]:+.2f}" for name, change in rises.items() if change is not None)
     return (
-        f"The reward rose by {reward[0]:.2f} while the accuracy changed by {accuracy[0]:+.2f}. "
+        f"The reward rose by {reward[0]:.2f} while the accuracy changed by {100 * accuracy[0]:+.1f} points. "
         f"Scores of the other judges: {by_judge or 'there is none'}."
     )
 
@@ -114,7 +114,7 @@ def entropy_collapse(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> st
     if values is None or first is None or first <= 0 or max(values) >= limits.entropy_left * first:
         return None
     return (
-        f"The entropy is {values[-1]:.3g} nats a token, {values[-1] / first:.0%} of the {first:.3g} at the start: "
+        f"The entropy is {values[-1]:.3g} nats a token, {values[-1] / first:.1%} of the {first:.3g} at the start: "
         "completions of a group are nearly the same, and there is little left to choose between."
     )
 
@@ -139,7 +139,7 @@ def repetition(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | No
     shares = window(rows, "emergence/loops/all", limits.num_steps)
     if shares is None or min(shares) <= limits.loops:
         return None
-    return f"{shares[-1]:.0%} of completions end by repeating one string of up to 64 characters eight times or more."
+    return f"{shares[-1]:.1%} of completions end by repeating one string of up to 64 characters eight times or more."
 
 
 def ungradeable(rows: Sequence[Row], limits: AlarmConfig, judge: str) -> str | None:

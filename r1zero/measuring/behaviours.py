@@ -238,6 +238,27 @@ BEHAVIOURS: dict[str, Probe] = {
 }
 
 
+# What each count means, for a reader of curves who has not read the patterns.
+MEANINGS: dict[str, str] = {
+    "verification": "How often a completion checks something: checks announced in words (let me verify, does this "
+    "hold), and checks.",
+    "checks": "How often a result is held against the goal in writing: = 24 (too high), which equals the target.",
+    "backtracking": "How often it changes course: in words (wait, let me try again), or a noticed miss that another "
+    "try follows.",
+    "subgoals": "How often it names a step or a goal on the way: first we find ..., step 2:, let us split this.",
+    "backward_chaining": "How often it reasons from the goal: work backwards, to get 24 we need ..., 24 = 6 * 4 for "
+    "the target 24.",
+    "oat_keywords": "Reflection keywords, as Oat-Zero published them.",
+    "orz_keywords": "Reflection keywords, as Open-Reasoner-Zero published them. Case counts.",
+    "tries": "Clauses with a worked equation, such as 3 + 4 = 7.",
+    "repeated_tries": "Lines with a worked equation that stood in an earlier line.",
+    "repeated_ngrams": "Runs of six words or signs that came before in the same completion.",
+    "foreign_words": "Words in another script than the prompt's.",
+    "unthought_answer": "1 for an answer with fewer than five words and signs before it, else 0.",
+    "loops": "1 for a completion that ends by repeating one string eight times or more, else 0.",
+}
+
+
 def count_behaviours(text: str, truth: Truth) -> dict[str, int]:
     """Every count by name."""
     return {name: count(text, truth) for name, count in BEHAVIOURS.items()}

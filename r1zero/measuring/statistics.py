@@ -125,10 +125,24 @@ def paired_difference(
     return float(differences.mean()), low, high, float(p)
 
 
-def t_interval(values: Sequence[float]) -> tuple[float, float]:
+def sampling_spread(accuracy: float, num_problems: float) -> float:
+    """Standard error of an accuracy on ``num_problems`` problems, by Agresti and Coull (1998).
+
+    They add two right answers and two wrong ones, so that none right, or all, is no certainty.
+    """
+    share = (accuracy * num_problems + 2) / (num_problems + 4)
+    return math.sqrt(share * (1 - share) / (num_problems + 4))
+
+
+def t_interval(values: Sequence[float], least_spread: float = 0.0) -> tuple[float, float]:
     """The 95% interval of the mean of few values, such as one for each seed (Student 1908).
 
-    It takes the values as normal. A single value gives (NaN, NaN): nothing is known of its spread.
+    It takes the values as normal. A single value gives (NaN, NaN): nothing is known of its spread. So do equal ones,
+    unless something else says how far they scatter at least: that two seeds agree is no certainty.
+
+    Args:
+        values: One or more.
+        least_spread: A standard deviation of one value that chance alone gives, see ``sampling_spread``.
 
     Raises:
         ValueError: No values.
@@ -136,16 +150,26 @@ def t_interval(values: Sequence[float]) -> tuple[float, float]:
     data = np.asarray(values, dtype=float)
     if data.size == 0:
         raise ValueError("t_interval: no values.")
-    if data.size == 1:
+    spread = spread_of(data, least_spread)
+    if data.size == 1 or spread == 0:
         return math.nan, math.nan
-    half = stdtrit(data.size - 1, 0.975) * data.std(ddof=1) / math.sqrt(data.size)
+    half = stdtrit(data.size - 1, 0.975) * spread / math.sqrt(data.size)
     return float(data.mean() - half), float(data.mean() + half)
 
 
-def paired_t_test(first: Sequence[float], second: Sequence[float]) -> tuple[float, float, float, float]:
+def spread_of(data: np.ndarray, least_spread: float) -> float:
+    """The standard deviation of two or more values, at least ``least_spread``; 0 for what differs by rounding alone."""
+    spread = float(data.std(ddof=1)) if data.size > 1 else 0.0
+    return max(least_spread, spread if spread > 1e-9 else 0.0)
+
+
+def paired_t_test(
+    first: Sequence[float], second: Sequence[float], least_spread: float = 0.0
+) -> tuple[float, float, float, float]:
     """Mean of ``second - first`` over pairs, its 95% interval, and the p-value of the paired t-test (Student 1908).
 
-    For a handful of pairs, where ``paired_difference`` has no power: with 3 pairs its p is never below 0.25.
+    For a handful of pairs, where ``paired_difference`` has no power: with 3 pairs its p is never below 0.25. Equal
+    differences have neither interval nor p (NaN) without a ``least_spread``, as in ``t_interval``.
 
     Raises:
         ValueError: Fewer than two pairs, or not as many first as second values.
@@ -153,9 +177,9 @@ def paired_t_test(first: Sequence[float], second: Sequence[float]) -> tuple[floa
     if len(first) != len(second) or len(first) < 2:
         raise ValueError(f"paired_t_test: {len(first)} and {len(second)} values; two pairs are the least.")
     differences = np.asarray(second, dtype=float) - np.asarray(first, dtype=float)
-    mean, spread = float(differences.mean()), float(differences.std(ddof=1))
-    low, high = t_interval(differences.tolist())
+    mean, spread = float(differences.mean()), spread_of(differences, least_spread)
+    low, high = t_interval(differences.tolist(), least_spread)
     if spread == 0:
-        return mean, low, high, 1.0 if mean == 0 else 0.0
+        return mean, low, high, math.nan
     t = mean / (spread / math.sqrt(len(differences)))
     return mean, low, high, float(2 * stdtr(len(differences) - 1, -abs(t)))

@@ -51,6 +51,7 @@ class Chart:
         base: (low, high) of the base model, drawn as a band across all steps.
         marks: (step, text) of change points.
         x_name: What the horizontal axis counts.
+        meaning: What is counted, shown when a reader points at the title.
     """
 
     title: str
@@ -61,6 +62,7 @@ class Chart:
     base: tuple[float, float] | None = None
     marks: Sequence[tuple[float, str]] = ()
     x_name: str = "step"
+    meaning: str = ""
 
     @property
     def empty(self) -> bool:

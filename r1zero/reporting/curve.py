@@ -51,7 +51,7 @@ def draw_accuracy(axes: Axes, run: Run) -> None:
         return
     axes.fill_between(accuracy.index, low, high, color=BLUE, alpha=0.16, linewidth=0, label="95% interval")
     axes.vlines(accuracy.index, low, high, color=BLUE, alpha=0.4, linewidth=1)
-    axes.plot(accuracy, color=BLUE, linewidth=2.2, marker="o", markersize=4.5, label="sampled (pass@1)")
+    axes.plot(accuracy, color=BLUE, linewidth=2.2, marker="o", markersize=4.5, label="sampled")
     if not greedy.empty:
         axes.plot(greedy, color=ORANGE, linewidth=1.1, marker=".", markersize=4, label="greedy")
     first_label = f"step {known.index[0]}: {known.iloc[0]:.1%}"

@@ -19,13 +19,13 @@ from markupsafe import Markup, escape
 from r1zero.config.schema import AlarmConfig
 from r1zero.measuring.alarm_evidence import judge_lines
 from r1zero.measuring.alarms import ALARMS, evidence, training_rows
-from r1zero.measuring.behaviours import BEHAVIOURS, EQUATION
+from r1zero.measuring.behaviours import BEHAVIOURS, EQUATION, MEANINGS
 from r1zero.measuring.change_point import Change
 from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION, SPLITS, behaviour_rates
 from r1zero.reporting.completions import browsable, evaluated_steps, evaluation, example_groups
 from r1zero.reporting.rendering import TEMPLATES, environment
 from r1zero.reporting.run_charts import sections
-from r1zero.reporting.statements import accuracy_judge, comparisons, facts, run_changes, statements
+from r1zero.reporting.statements import accuracy_judge, comparisons, facts, repeated_behaviours, run_changes, statements
 from r1zero.reporting.text import interval
 from r1zero.runs.files import write_text
 from r1zero.runs.layout import PAGE, completions_by_step
@@ -90,9 +90,9 @@ def rate(rates: dict[tuple[str, str, str], tuple], unit: str, name: str, split: 
 
 
 def behaviour_table(run: Run) -> dict[str, list[list[str]]]:
-    """Split -> rows of (behaviour, per completion before, after, per 100 tokens before, after), held-out.
+    """Split -> a heading, and rows of (behaviour, a completion before, after, per 100 tokens before, after), held-out.
 
-    Behaviours that neither evaluation shows are left out.
+    Behaviours that neither evaluation shows are left out, and those that another one repeats.
     """
     steps = evaluated_steps(run)
     if not steps:
@@ -101,21 +101,34 @@ def behaviour_table(run: Run) -> dict[str, list[list[str]]]:
     if any("length_tokens" not in frame or "truncated" not in frame for frame in frames):
         return {}
     before, after = (behaviour_rates(frame, "outcome", frame["index"]) for frame in frames)
-    seen = [name for name in BEHAVIOURS if any(name in frame and frame[name].any() for frame in frames)]
+    counts = [{name: frame[name].mean() for name in BEHAVIOURS if name in frame} for frame in frames]
+    repeated = repeated_behaviours(counts, "{}")
+    seen = [name for name in BEHAVIOURS if name not in repeated and any(count.get(name) for count in counts)]
+    first, last = (f"step {step}" for step in (steps[0], steps[-1]))
+    heading = ["held-out, 95% interval", f"a completion, {first}", last, f"per 100 tokens, {first}", last]
+    units = [(unit, rates) for unit in (PER_COMPLETION, PER_100_TOKENS) for rates in (before, after)]
     return {
         split: [
-            [
-                name,
-                *(
-                    rate(rates, unit, name, split)
-                    for unit in (PER_COMPLETION, PER_100_TOKENS)
-                    for rates in (before, after)
-                ),
-            ]
-            for name in seen
+            heading,
+            *([shown_name(name), *(rate(rates, unit, name, split) for unit, rates in units)] for name in seen),
         ]
         for split in SPLITS
+        if seen
     }
+
+
+def shown_name(behaviour: str) -> str:
+    """A behaviour as the page calls it."""
+    return behaviour.replace("_", " ")
+
+
+def before_and_after(run: Run, with_behaviours: bool) -> list[list[str]]:
+    """The table of the first evaluation against the last, its heading first; one column where there is a single one."""
+    steps = [f"step {row['step']}" for row in run.evaluations]
+    rows = [list(line) for line in comparisons(run, with_behaviours)]
+    if len(steps) > 1:
+        return [["held-out", steps[0], steps[-1], "change"], *rows]
+    return [["held-out", *steps], *(row[:2] for row in rows)] if rows else []
 
 
 def render(run: Run, live: bool) -> str:
@@ -130,13 +143,15 @@ def render(run: Run, live: bool) -> str:
     found = run_changes(run)
     steps, groups = example_groups(run)
     rows, num_completions = browsable(run, accuracy_judge(run))
+    behaviours = behaviour_table(run)
     script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
     return templates.get_template("report.html").render(
         title=run.setting("run_name") or run.directory.resolve().name,
         run=run,
         key=f"eval/{run.task}/accuracy",
-        comparisons=comparisons(run),
-        behaviours=behaviour_table(run),
+        comparisons=before_and_after(run, with_behaviours=not behaviours),
+        behaviours=behaviours,
+        meanings={shown_name(name): meaning for name, meaning in MEANINGS.items()},
         facts=facts(run),
         statements=statements(run, found),
         sections=sections(run, chart_marks(found)),

@@ -7,7 +7,7 @@ It says nothing about drawing: ``run_charts`` draws it for one run, ``comparison
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from r1zero.measuring.behaviours import BEHAVIOURS
+from r1zero.measuring.behaviours import BEHAVIOURS, MEANINGS
 from r1zero.measuring.step_metrics import PER_100_TOKENS, PER_COMPLETION
 
 # What may stand at a placeholder in the name of a metric, as a regular expression.
@@ -23,12 +23,14 @@ class Panel:
         curves: Name -> metric, the most important one first. Both may hold ``PLACEHOLDERS`` in braces.
         note: A line below it, such as the unit.
         percent: Values are shares.
+        meaning: What is counted, shown when a reader points at the title.
     """
 
     title: str
     curves: Mapping[str, str]
     note: str = ""
     percent: bool = False
+    meaning: str = ""
 
     @property
     def main(self) -> str:
@@ -62,6 +64,11 @@ TRAINING = Panel(
     percent=True,
 )
 REWARD = Panel("Reward", {"reward": "reward"}, "Training completions.")
+DEVIATION = Panel(
+    "Reward deviation within groups",
+    {"deviation": "reward/std_within_groups"},
+    "Standard deviation of the rewards of one prompt, mean over prompts: what advantages come from. 0 teaches nothing.",
+)
 JUDGES = Panel("Judges", {"{judge} score": "rewards/{judge}/mean"})
 LENGTH = Panel(
     "Length, tokens",
@@ -74,22 +81,27 @@ LENGTH = Panel(
 ENTROPY = Panel("Entropy", {"entropy": "entropy"}, "Nats a token.")
 PASS_AT_K = Panel("pass@k", {"pass@{k}": "eval/{task}/pass@{k}"}, "Held-out.", percent=True)
 MAJ_AT_K = Panel("maj@k", {"maj@{k}": "eval/{task}/maj@{k}"}, "Held-out.", percent=True)
-LEARNING = Section("Learning", (HELD_OUT, TRAINING, REWARD, JUDGES, LENGTH, ENTROPY, PASS_AT_K, MAJ_AT_K))
+LEARNING = Section("Learning", (HELD_OUT, TRAINING, REWARD, DEVIATION, JUDGES, LENGTH, ENTROPY, PASS_AT_K, MAJ_AT_K))
 
 BEHAVIOUR = Section(
     "Behaviour, a completion",
     [
         Panel(
-            name.replace("_", " "), {split: f"{PER_COMPLETION}/{name}/{split}" for split in ("all", "correct", "wrong")}
+            name.replace("_", " "),
+            {split: f"{PER_COMPLETION}/{name}/{split}" for split in ("all", "correct", "wrong")},
+            meaning=MEANINGS[name],
         )
         for name in BEHAVIOURS
     ],
-    "Counts a completion of the training prompts, by probes of words and signs. Grey band: 95% interval of the "
-    "base model at step 1, before the first update. Dashed: where the curve changed.",
+    "Counts a completion of the training prompts, by probes of words and signs; point at a title to see which. Grey "
+    "band: 95% interval of the base model at step 1, before the first update. Dashed: where the curve changed.",
 )
 BEHAVIOUR_PER_100_TOKENS = Section(
     "Behaviour, per 100 tokens",
-    [Panel(name.replace("_", " "), {"all": f"{PER_100_TOKENS}/{name}/all"}) for name in BEHAVIOURS],
+    [
+        Panel(name.replace("_", " "), {"all": f"{PER_100_TOKENS}/{name}/all"}, meaning=MEANINGS[name])
+        for name in BEHAVIOURS
+    ],
 )
 
 OUTCOME = Panel("Outcomes", {"{outcome}": "outcome/{judge}/{outcome}"}, percent=True)

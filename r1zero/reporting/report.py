@@ -1,11 +1,10 @@
 """The report of a run: ``report.html``, its figure, and a table for the terminal"""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from r1zero.reporting.curve import plot_curve
-from r1zero.reporting.page import write_page
-from r1zero.reporting.statements import comparisons, run_changes, statements
+from r1zero.reporting.page import before_and_after, write_page
+from r1zero.reporting.statements import run_changes, statements
 from r1zero.reporting.text import aligned
 from r1zero.runs.layout import CHECKPOINTS, CURVE, FINAL, METRICS
 from r1zero.runs.reading import load_run
@@ -18,12 +17,7 @@ def before_after_table(run_dir: Path) -> str:
         ValueError: ``run_dir`` has no ``metrics.jsonl``.
     """
     run = load_run(run_dir)
-    steps = [f"step {row['step']}" for row in run.evaluations]
-    rows: list[Sequence[str]] = list(comparisons(run))
-    if len(steps) > 1:
-        rows.insert(0, ("held-out", steps[0], steps[-1], "change"))
-    elif steps:
-        rows = [("held-out", steps[0]), *(line[:2] for line in rows)]
+    rows = before_and_after(run, with_behaviours=True)
     said = statements(run, run_changes(run))
     return "\n".join([*([aligned(rows)] if rows else []), *said, *run.notes()])
 

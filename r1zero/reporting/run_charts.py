@@ -1,15 +1,18 @@
 """The charts of one run, by section: the panels as the page shows them."""
 
+import itertools
 import re
 from collections.abc import Mapping
 
 from r1zero.measuring.behaviours import BEHAVIOURS
 from r1zero.measuring.change_point import Change
 from r1zero.reporting.charts import COLORS, Chart, Line
+from r1zero.reporting.completions import MAX_SNAPSHOTS, spread
 from r1zero.reporting.panels import (
     ALARMS,
     BEHAVIOUR,
     COST,
+    DEVIATION,
     ENTROPY,
     GROUPS,
     HEALTH,
@@ -27,11 +30,13 @@ from r1zero.reporting.panels import (
     Panel,
     Section,
 )
-from r1zero.reporting.series import band, points
+from r1zero.reporting.series import band, evaluated_tasks, points, same
+from r1zero.reporting.statements import repeated_behaviours
 from r1zero.runs.metrics import number
 from r1zero.runs.reading import Run
 
 SPLIT_COLORS = {"all": "c1", "correct": "good", "wrong": "c5"}
+SNAPSHOT_COLORS = ("c6", "c2", "c3", "c4", "c1")  # the first grey, as a base model
 GROUP_COLORS = ("good", "c1", "c5")
 OUTCOME_COLORS = {
     "CORRECT": "good",
@@ -62,7 +67,7 @@ def lines(run: Run, panel: Panel) -> list[Line]:
 
 def panel_chart(run: Run, panel: Panel) -> Chart:
     """A panel without placeholders as it is."""
-    return Chart(panel.title, lines(run, panel), panel.note, panel.percent)
+    return Chart(panel.title, lines(run, panel), panel.note, panel.percent, meaning=panel.meaning)
 
 
 def mark(changes: Mapping[str, Change], name: str) -> tuple[tuple[float, str], ...]:
@@ -77,32 +82,49 @@ def accuracy_chart(run: Run, changes: Mapping[str, Change]) -> Chart:
     """Held-out accuracy with its interval, over that of training completions."""
     sampled, greedy = (HELD_OUT.curves[name].format(task=run.task) for name in ("sampled", "greedy"))
     intervals = band(run.evaluations, sampled)
+    note = f"{HELD_OUT.note} Grey band: that of the base model."
+    if same(run.rows, REWARD.main, TRAINING.main):
+        note += " The reward is the training accuracy."
     return Chart(
         "Accuracy",
         (
-            Line("training completions", "c6", points(run.rows, TRAINING.main), smooth=True),
+            Line("training", "c6", points(run.rows, TRAINING.main), smooth=True),
             Line("held-out, greedy", "c2", points(run.rows, greedy), dots=True),
             Line("held-out, sampled", "c1", points(run.evaluations, sampled), intervals, dots=True),
         ),
-        f"{HELD_OUT.note} Grey band: that of the base model.",
+        note,
         percent=True,
         base=intervals[0][1:] if intervals else None,
         marks=mark(changes, "accuracy"),
     )
 
 
+def tasks_chart(run: Run) -> Chart:
+    """Held-out accuracy of each task, where there are several."""
+    tasks = evaluated_tasks(run)
+    curves = [
+        Line(task, color, points(run.evaluations, HELD_OUT.main.format(task=task)), dots=True)
+        for task, color in zip(tasks, itertools.cycle(COLORS), strict=False)
+    ]
+    return Chart("Held-out accuracy by task", curves if len(tasks) > 1 else (), percent=True)
+
+
 def reward_chart(run: Run) -> Chart:
-    """The reward over the mean score of each judge."""
+    """The reward over the mean score of each judge; none of them where it is a number that another curve shows."""
     ((name, metric),) = JUDGES.curves.items()
+    rewards = [] if same(run.rows, REWARD.main, TRAINING.main) else lines(run, REWARD)
+    judges = logged(run, metric, "judge")
     scores = [
         Line(name.format(judge=judge), COLORS[1 + i % 5], points(run.rows, key), smooth=True)
-        for i, (judge, key) in enumerate(logged(run, metric, "judge").items())
+        for i, (judge, key) in enumerate(judges.items())
+        if not any(same(run.rows, key, other) for other in (REWARD.main, TRAINING.main, f"outcome/{judge}/CORRECT"))
     ]
-    return Chart(REWARD.title, [*scores, *lines(run, REWARD)], REWARD.note)
+    title = REWARD.title if rewards else JUDGES.title if len(scores) != 1 else scores[0].name.capitalize()
+    return Chart(title, [*scores, *rewards], REWARD.note)
 
 
 def samples_charts(run: Run) -> list[Chart]:
-    """pass@k and maj@k over k, of the first and the last evaluation that have them, and over steps."""
+    """pass@k and maj@k over k, of up to five evaluations that have them."""
     charts = []
     for panel, note in (
         (
@@ -111,33 +133,28 @@ def samples_charts(run: Run) -> list[Chart]:
         ),
         (MAJ_AT_K, "Accuracy of the most frequent of k answers."),
     ):
-        ((name, metric),) = panel.curves.items()
-        keys = {int(k): key for k, key in logged(run, metric, "k").items()}
-        rows = [row for row in run.rows if any(number(row, key) is not None for key in keys.values())]
-        if not rows:
-            continue
-        ends = [rows[0], rows[-1]] if len(rows) > 1 else rows
+        keys = {int(k): key for k, key in logged(run, panel.main, "k").items()}
+        rows = {row["step"]: row for row in run.rows if any(number(row, key) is not None for key in keys.values())}
         by_k = [
-            Line(f"step {row['step']}", color, [(k, number(row, keys[k])) for k in sorted(keys)], dots=True)
-            for row, color in zip(ends, ("c6", "c1"), strict=False)
+            Line(f"step {step}", color, [(k, number(rows[step], keys[k])) for k in sorted(keys)], dots=True)
+            for step, color in zip(spread(list(rows), MAX_SNAPSHOTS), SNAPSHOT_COLORS, strict=False)
         ]
-        charts.append(Chart(f"{panel.title} by k", by_k, note, percent=True, x_name="k"))
-        over_steps = [
-            Line(name.format(k=k), COLORS[i % 6], points(run.rows, keys[k]), dots=True)
-            for i, k in enumerate(sorted(keys))
-        ]
-        charts.append(Chart(panel.title, over_steps, panel.note, panel.percent))
+        charts.append(Chart(panel.title, by_k, note, percent=True, x_name="k"))
     return charts
 
 
 def behaviour_charts(run: Run, changes: Mapping[str, Change]) -> list[Chart]:
-    """Each behaviour a training completion, split by outcome; those never seen are left out."""
+    """Each behaviour a training completion, split by outcome; those never seen are left out, and so are repetitions."""
     charts = []
+    repeated = repeated_behaviours(run.rows)
     for name, panel in zip(BEHAVIOURS, BEHAVIOUR.panels, strict=True):
-        if any(number(row, panel.main) for row in run.rows):
+        if name not in repeated and any(number(row, panel.main) for row in run.rows):
             intervals = band(run.rows, panel.main)
             base = intervals[0][1:] if intervals else None
-            charts.append(Chart(panel.title, lines(run, panel), base=base, marks=mark(changes, name)))
+            others = " and ".join(other.replace("_", " ") for other, shown in repeated.items() if shown == name)
+            note = f"The same number in this run: {others}." if others else ""
+            marks = mark(changes, name)
+            charts.append(Chart(panel.title, lines(run, panel), note, base=base, marks=marks, meaning=panel.meaning))
     return charts
 
 
@@ -166,7 +183,9 @@ def sections(run: Run, changes: Mapping[str, Change]) -> list[tuple[Section, lis
     """
     learning = [
         accuracy_chart(run, changes),
+        tasks_chart(run),
         reward_chart(run),
+        panel_chart(run, DEVIATION),
         panel_chart(run, LENGTH),
         panel_chart(run, ENTROPY),
         *samples_charts(run),

@@ -15,6 +15,15 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
+def in_points(difference: float) -> str:
+    """The difference of two shares in percentage points.
+
+    >>> in_points(0.0614), in_points(-0.5)
+    ('+6.1 points', '-50.0 points')
+    """
+    return f"{100 * difference:+.1f} points"
+
+
 def interval(row: Row, key: str) -> str:
     """The 95% interval of the share at ``key``, e.g. ``4.3 to 8.5%``; ``-`` where the row has none."""
     return percent_range(number(row, f"{key}_low"), number(row, f"{key}_high"))

@@ -9,6 +9,7 @@ from tqdm import tqdm
 
 from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import trainer_value
+from r1zero.reporting.text import percent
 from r1zero.runs.layout import METRICS
 from r1zero.runs.metrics import number, read_metrics
 
@@ -29,7 +30,7 @@ def progress(config: Config, job_dir: Path) -> Iterator[None]:
         if rows:
             bar.n = rows[-1]["step"]
             known = [value for row in rows if (value := number(row, key)) is not None]
-            bar.set_postfix(acc=f"{known[-1]:.3f}" if known else "-")
+            bar.set_postfix(acc=percent(known[-1] if known else None))
 
     def follow() -> None:
         while not ended.wait(EVERY_S):

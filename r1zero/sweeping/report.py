@@ -4,23 +4,17 @@
 in them, so that a sweep that was killed and continued has the same files as one that was not.
 """
 
-import base64
-import io
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from r1zero.reporting.rendering import environment
-from r1zero.reporting.text import aligned, percent, percent_range
+from r1zero.reporting.text import aligned, percent_range
 from r1zero.runs.files import write_text
-from r1zero.sweeping.figures import accuracy_figure, behaviour_figure, learning_figure
+from r1zero.sweeping.conclusions import headline, ranked, sentences, winner
+from r1zero.sweeping.figures import SHARES, accuracy_strips, distinct, known, learning_chart, measure_strips, title
 from r1zero.sweeping.layout import PAGE, TABLE
-from r1zero.sweeping.results import SEED, Setting, Sweep, best_of, load_sweep, sentences, settings_of
-
-TITLES = {"greedy_accuracy": "greedy", "mean_length": "tokens", "truncated": "cut off", "step0_accuracy": "step 0"}
-SHARES = ("greedy_accuracy", "truncated", "step0_accuracy")
+from r1zero.sweeping.results import SEED, Setting, Sweep, load_sweep, settings_of
 
 
 def write_sweep_report(directory: Path) -> tuple[str, Path]:
@@ -38,12 +32,12 @@ def write_sweep_report(directory: Path) -> tuple[str, Path]:
 
 
 def terminal_table(sweep: Sweep, settings: Sequence[Setting]) -> str:
-    """A line a setting, the sentences, and what has not finished."""
-    head, *lines = setting_rows(sweep, settings)
+    """Tables with a line a setting, the headline and its sentences, and what has not finished."""
     counts = ", ".join(f"{count} {status}" for status, count in sweep.counts().items())
-    parts = [aligned([head, *lines]), "", *sentences(settings)]
+    parts = [line for rows in tables(sweep, settings) for line in (aligned(rows), "")]
+    parts += [f"{headline(settings)}.", *sentences(settings)]
     if command := best_command(sweep, settings):
-        parts.append(f"Its command: {command}")
+        parts.append(f"To train the setting of the highest mean: {command}")
     parts += ["", f"Jobs: {counts or 'none yet'}."]
     parts += [f"  job {job}: {status}{f', {error}' if error else ''}" for job, status, error in unfinished(sweep)]
     if any(status in ("failed", "killed", "interrupted", "waiting") for status in sweep.counts()):
@@ -51,16 +45,26 @@ def terminal_table(sweep: Sweep, settings: Sequence[Setting]) -> str:
     return "\n".join(parts)
 
 
-def setting_rows(sweep: Sweep, settings: Sequence[Setting]) -> list[list[str]]:
-    """The table of settings as text, its heading first."""
-    keys = sweep.keys
-    measures = (
-        [key for key in settings[0].means if any(setting.means[key] > 0 for setting in settings)] if settings else []
-    )
-    heads = [TITLES.get(key, key.removeprefix("behaviour/").replace("_", " ")) for key in measures]
-    rows = [[*(keys or ["setting"]), "seeds", "accuracy", "95% interval", *heads]]
+def tables(sweep: Sweep, settings: Sequence[Setting]) -> list[list[list[str]]]:
+    """The settings with accuracy and length, and the same settings with their behaviours, if any was seen."""
+    found = columns_of(sweep, settings)
+    behaviours = [key for key in found if key in sweep.behaviours]
+    first = table_of(sweep, settings, [key for key in found if key not in behaviours])
+    return [first, behaviour_rows(sweep, settings, behaviours)] if behaviours else [first]
+
+
+def columns_of(sweep: Sweep, settings: Sequence[Setting]) -> list[str]:
+    """The measures that the table shows: those that some setting has, none that repeats the numbers of another."""
+    done = sweep.finished()
+    present = [key for key in (settings[0].means if settings else ()) if any(s.means[key] > 0 for s in settings)]
+    return distinct(done, present) if len(done) else present
+
+
+def table_of(sweep: Sweep, settings: Sequence[Setting], measures: Sequence[str]) -> list[list[str]]:
+    """A table of settings as text, its heading first: what is swept, seeds and accuracy, and ``measures``."""
+    rows = [[*(sweep.keys or ["setting"]), "seeds", "accuracy", "95% interval", *map(title, measures)]]
     for setting in settings:
-        front = [str(setting.values[key]) for key in keys] or ["all jobs"]
+        front = [str(setting.values[key]) for key in sweep.keys] or ["all jobs"]
         count = f"{len(setting.accuracy)}" + (
             f" of {len(setting.accuracy) + setting.num_unfinished}" * bool(setting.num_unfinished)
         )
@@ -69,11 +73,13 @@ def setting_rows(sweep: Sweep, settings: Sequence[Setting]) -> list[list[str]]:
     return rows
 
 
-def known(value: float, share: bool) -> str:
-    """A number as text, a share in percent; ``-`` for NaN."""
-    if pd.isna(value):
-        return "-"
-    return percent(value) if share else f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+def behaviour_rows(sweep: Sweep, settings: Sequence[Setting], measures: Sequence[str]) -> list[list[str]]:
+    """A table of settings and what they count a completion, its heading first."""
+    rows = [[*(sweep.keys or ["setting"]), *map(title, measures)]]
+    for setting in settings:
+        front = [str(setting.values[key]) for key in sweep.keys] or ["all jobs"]
+        rows.append([*front, *(known(setting.means[key], share=False) for key in measures)])
+    return rows
 
 
 def unfinished(sweep: Sweep) -> list[tuple[int, str, str]]:
@@ -83,10 +89,10 @@ def unfinished(sweep: Sweep) -> list[tuple[int, str, str]]:
 
 
 def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
-    """The command that trains the best setting, on a seed that it was not picked by."""
-    best = best_of(settings)
-    if best is None:
+    """The command that trains the setting of the highest mean, on a seed that it was not picked by."""
+    if not (known_settings := ranked(settings)):
         return None
+    best = known_settings[0]
     words = shlex.split(sweep.command)
     fixed = [
         word
@@ -107,19 +113,9 @@ def best_command(sweep: Sweep, settings: Sequence[Setting]) -> str | None:
 
 def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
     """The page; it needs no other file, and every text is escaped."""
-    figures = [
-        (
-            "Accuracy",
-            "Held-out accuracy of each job (dots) and the mean over seeds with its 95% interval.",
-            accuracy_figure,
-        ),
-        ("Behaviour", "Means over held-out completions at the last evaluation; dots are jobs.", behaviour_figure),
-        ("Learning curves", "Held-out accuracy by step: the mean over seeds, and each seed, light.", learning_figure),
-    ]
-    drawn = [(title, text, png(draw(sweep, settings))) for title, text, draw in figures] if settings else []
-    shown = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir"]
-    jobs = sweep.jobs[shown].astype(object).where(sweep.jobs[shown].notna(), None)
-    table, best = setting_rows(sweep, settings), best_of(settings)
+    columns = ["job", "status", *sweep.swept, "step", "accuracy", "run_dir"]
+    jobs = sweep.jobs[columns].astype(object).where(sweep.jobs[columns].notna(), None)
+    ahead = winner(settings)
     return (
         environment()
         .get_template("sweep.html")
@@ -127,23 +123,16 @@ def sweep_html(sweep: Sweep, settings: Sequence[Setting]) -> str:
             title=sweep.directory.resolve().name,
             sweep=sweep,
             counts=sweep.counts(),
-            best=best,
-            best_row=table[settings.index(best) + 1] if best else None,
+            headline=headline(settings),
             sentences=sentences(settings),
             best_command=best_command(sweep, settings),
-            table=table,
-            figures=[(title, text, image) for title, text, image in drawn if image],
-            columns=shown,
+            tables=tables(sweep, settings),
+            ahead=None if ahead is None else settings.index(ahead),
+            accuracy=accuracy_strips(sweep, settings),
+            measures=measure_strips(sweep, settings),
+            learning=learning_chart(sweep, settings),
+            columns=columns,
             unfinished=unfinished(sweep),
             jobs=jobs.to_dict("records"),
         )
     )
-
-
-def png(figure: object) -> str:
-    """A figure as base64; empty for None."""
-    if figure is None:
-        return ""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})  # type: ignore[attr-defined]
-    return base64.b64encode(buffer.getvalue()).decode("ascii")

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from r1zero.measuring.statistics import paired_t_test, t_interval
+from r1zero.measuring.statistics import sampling_spread, t_interval
+from r1zero.reporting.text import percent
 from r1zero.runs.directory import is_finished
 from r1zero.runs.files import is_locked, read_json
 from r1zero.runs.layout import METRICS
@@ -21,9 +22,9 @@ from r1zero.runs.reading import Run, load_run
 from r1zero.sweeping.layout import JOB, LOCK, SWEEP
 
 SEED = "seed"
-MAX_RIVALS = 5  # that the best setting is compared with
 # Columns of a job's row, from its last evaluation.
-MEASURES = ("accuracy", "accuracy_low", "accuracy_high", "greedy_accuracy", "mean_length", "truncated")
+ACCURACY = ("accuracy", "accuracy_low", "accuracy_high", "num_problems")
+MEASURES = ("greedy_accuracy", "mean_length", "truncated")
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ class Sweep:
         """One line for the terminal, when ``job`` has ended."""
         row = self.jobs[self.jobs["job"] == job].iloc[0]
         values = " ".join(f"{key}={row[key]}" for key in self.swept) or "the only job"
-        ended = f"accuracy {row['accuracy']:.3f}" if row["status"] == "finished" else f"{row['status']}: {row['error']}"
+        finished = row["status"] == "finished"
+        ended = f"accuracy {percent(row['accuracy'])}" if finished else f"{row['status']}: {row['error']}"
         counts = ", ".join(f"{count} {status}" for status, count in self.counts().items())
         return f"job {job} ({values}): {ended} [{counts} of {self.num_jobs or len(self.jobs)}]"
 
@@ -86,7 +88,7 @@ def load_sweep(directory: Path) -> Sweep:
     rows = [
         job_row(folder, record, about["swept"]) for folder, record in sorted(records, key=lambda pair: pair[1]["num"])
     ]
-    columns = ["job", "status", *about["swept"], "step", "step0_accuracy", *MEASURES, "error", "run_dir"]
+    columns = ["job", "status", *about["swept"], "step", "step0_accuracy", *ACCURACY, *MEASURES, "error", "run_dir"]
     frame = pd.DataFrame(rows) if rows else pd.DataFrame(columns=columns)
     behaviours = [column for column in frame if str(column).startswith("behaviour/")]
     return Sweep(
@@ -102,7 +104,12 @@ def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[
     """One job as a row of the table."""
     row: dict[str, Any] = {"job": record["num"], "status": status(folder, record), "error": record.get("error", "")}
     row |= {key: record["settings"].get(key, "") for key in swept}  # as text, which is what was asked for
-    row |= {"run_dir": folder.name, "step": math.nan, "step0_accuracy": math.nan, **dict.fromkeys(MEASURES, math.nan)}
+    row |= {
+        "run_dir": folder.name,
+        "step": math.nan,
+        "step0_accuracy": math.nan,
+        **dict.fromkeys((*ACCURACY, *MEASURES), math.nan),
+    }
     if not (folder / METRICS).is_file():
         return row
     run = load_run(folder)
@@ -114,7 +121,7 @@ def job_row(folder: Path, record: dict[str, Any], swept: Sequence[str]) -> dict[
         row["step0_accuracy"] = number(first, f"{prefix}accuracy")
     known = {key.removeprefix(prefix): number(last, key) for key in last if key.startswith(prefix)}
     behaviours = {key: value for key, value in known.items() if key.startswith("behaviour/")}
-    return row | {key: known[key] for key in MEASURES if key in known} | behaviours
+    return row | {key: known[key] for key in (*ACCURACY, *MEASURES) if key in known} | behaviours
 
 
 def status(folder: Path, record: dict[str, Any]) -> str:
@@ -140,6 +147,8 @@ class Setting:
         values: Of the swept keys but the seed.
         accuracy: Of each finished job, by seed.
         mean, low, high: Its mean and 95% t-interval; NaN bounds with a single seed.
+        least_spread: Standard deviation of the accuracy of one job that sampling alone gives; 0 where the number of
+            problems is not known.
         means: Means of the other measures and behaviours.
         num_unfinished: Jobs of it that are not finished.
     """
@@ -149,6 +158,7 @@ class Setting:
     mean: float
     low: float
     high: float
+    least_spread: float
     means: dict[str, float]
     num_unfinished: int
 
@@ -168,8 +178,10 @@ def settings_of(sweep: Sweep) -> list[Setting]:
     for _, jobs in sweep.jobs.groupby(by, sort=False):
         done = jobs[jobs.index.isin(whole.index)]
         accuracy = list(done["accuracy"])
-        low, high = t_interval(accuracy) if accuracy else (math.nan, math.nan)  # of a share: cut to [0, 1] below
-        measures = [key for key in ("step0_accuracy", *MEASURES[3:], *sweep.behaviours) if key in done]
+        num_problems = done["num_problems"].min()
+        least_spread = 0.0 if pd.isna(num_problems) else sampling_spread(float(np.mean(accuracy)), num_problems)
+        low, high = t_interval(accuracy, least_spread) if accuracy else (math.nan, math.nan)  # of a share: cut below
+        measures = [key for key in ("step0_accuracy", *MEASURES, *sweep.behaviours) if key in done]
         found.append(
             Setting(
                 values={key: jobs[key].iloc[0] for key in sweep.keys},
@@ -177,54 +189,9 @@ def settings_of(sweep: Sweep) -> list[Setting]:
                 mean=float(done["accuracy"].mean()) if accuracy else math.nan,
                 low=float(np.clip(low, 0, 1)),
                 high=float(np.clip(high, 0, 1)),
+                least_spread=least_spread,
                 means={key: float(done[key].astype(float).mean()) for key in measures},
                 num_unfinished=len(jobs) - len(done),
             )
         )
     return found
-
-
-def best_of(settings: Sequence[Setting]) -> Setting | None:
-    """The setting with the highest mean accuracy; None while nothing has finished."""
-    known = [setting for setting in settings if setting.accuracy]
-    return max(known, key=lambda setting: setting.mean) if known else None
-
-
-def sentences(settings: Sequence[Setting]) -> list[str]:
-    """In plain words: what is best, and whether it differs from the others by more than the noise of seeds."""
-    known = sorted((setting for setting in settings if setting.accuracy), key=lambda setting: -setting.mean)
-    if not known:
-        return ["No job has finished, so there is nothing to compare yet."]
-    best = known[0]
-    found = [f"Best: {best.name}, accuracy {best.mean:.3f} over {len(best.accuracy)} seed(s)."]
-    if len(known) == 1:
-        return [*found, "It is the only setting that has finished jobs."]
-    if max(len(setting.accuracy) for setting in known) < 2:
-        found.append(
-            "Every setting ran once, so whether a difference is more than seed noise cannot be told. Sweep over seeds: "
-            "seed=0,1,2."
-        )
-    else:
-        found += [difference(best, rival) for rival in known[1 : MAX_RIVALS + 1]]
-    if len(known) > 2:
-        found.append(
-            f"The best of {len(known)} settings was picked by these same numbers, which flatters it: run it again with "
-            "other seeds before relying on the difference."
-        )
-    return found
-
-
-def difference(best: Setting, other: Setting) -> str:
-    """Whether ``best`` beats ``other`` by more than seed noise: a paired t-test over the seeds that both have."""
-    seeds = [seed for seed in best.accuracy if seed in other.accuracy]
-    if len(seeds) < 2:
-        return (
-            f"Against {other.name} ({other.mean:.3f}): {len(seeds)} seed(s) in common, so whether the "
-            "difference is more than seed noise cannot be told. Sweep over seeds: seed=0,1,2."
-        )
-    pairs = [other.accuracy[seed] for seed in seeds], [best.accuracy[seed] for seed in seeds]
-    mean, low, high, p = paired_t_test(*pairs)
-    spread = f"{100 * low:+.1f} to {100 * high:+.1f}"
-    size = f"{100 * mean:+.1f} points ({spread}), paired t-test over {len(seeds)} seeds, p = {p:.3f}"
-    answer = "more than seed noise" if p < 0.05 else "not more than seed noise would give"
-    return f"Against {other.name} ({other.mean:.3f}) the difference is {answer}: {size}."

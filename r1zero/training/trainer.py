@@ -32,7 +32,7 @@ from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
 from r1zero.training.collecting import Collector, sample_on_all_ranks
 from r1zero.training.durable import DurableTrainer
-from r1zero.training.equal_groups import rows_of_equal_groups, silence_record, without_signal
+from r1zero.training.equal_groups import rows_of_equal_groups, silence_record, std_within_groups, without_signal
 from r1zero.training.internals import check_hooks
 from r1zero.training.micro_batches import Savings, cheapened, count_dropped_rows, num_rows
 from r1zero.training.mismatch import LogprobDifference
@@ -130,8 +130,10 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         """TRL's batch; every completion with its verdicts is written to disk."""
         self.collector.expect(inputs)
         output = super()._generate_and_score_completions(inputs)
+        groups = self.rewards_BJ, self.reward_weights, cast(int, self.num_generations)
+        self._metrics["train"]["reward/std_within_groups"].append(std_within_groups(*groups))
         if self.multi_objective_aggregation == "sum_then_normalize":
-            equal_B = rows_of_equal_groups(self.rewards_BJ, self.reward_weights, cast(int, self.num_generations))
+            equal_B = rows_of_equal_groups(*groups)
             first = self.accelerator.process_index * len(inputs)
             output["advantages"] = without_signal(equal_B[first : first + len(inputs)], output["advantages"])
             silence_record(equal_B, cast(Any, self._logs["advantages"]))
@@ -194,9 +196,8 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
 
         It takes two forward passes. Ranks might decide differently, and DeepSpeed and DDP expect one.
         """
-        wrapped = self.accelerator.unwrap_model(model) is not model
         alone = self.accelerator.num_processes == 1 and not self.is_deepspeed_enabled
-        return alone and not wrapped and can_share_prompts(model)
+        return alone and self.accelerator.unwrap_model(model) is model and can_share_prompts(model)
 
     def _get_per_token_logps_and_entropies(
         self,

@@ -6,6 +6,7 @@ The file is the record; the others are views of it, and a run goes on without th
 import logging
 import math
 import os
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -15,12 +16,18 @@ from tqdm import tqdm
 
 from r1zero.config.schema import Config
 from r1zero.measuring.behaviours import BEHAVIOURS
-from r1zero.runs.layout import METRICS, TENSORBOARD
+from r1zero.reporting.text import percent
+from r1zero.runs.directory import add_facts
+from r1zero.runs.files import read_json
+from r1zero.runs.layout import ENVIRONMENT, METRICS, TENSORBOARD
 from r1zero.runs.metrics import MetricsFile, number
+from r1zero.watching.wandb_names import STEP, SUMMARIES, wandb_name
+from r1zero.watching.workspace import make_once
 
 log = logging.getLogger(__name__)
 
 MAX_TABLE_PARTS = 100  # how many parts of an incremental table W&B shows
+MAX_TAG_CHARS, MAX_GROUP_CHARS = 64, 128  # W&B refuses longer ones
 
 
 class Tracker:
@@ -45,7 +52,7 @@ class Tracker:
         """Record ``metrics`` of ``step``."""
         self.metrics.write(step, metrics)
         if self.wandb is not None:
-            self.wandb.log(metrics, step=step)
+            self.wandb.log({STEP: step, **{wandb_name(name): value for name, value in metrics.items()}}, step=step)
         if self.tensorboard is not None:
             for name, scalar in metrics.items():
                 self.tensorboard.add_scalar(name, scalar, step)
@@ -53,7 +60,7 @@ class Tracker:
             self.trackio.log(metrics, step=step)
         self.accuracy = number(self.metrics.known, f"eval/{self.task_name}/accuracy")
         self.bar.update(step - self.bar.n)
-        shown = {} if self.accuracy is None else {"acc": f"{self.accuracy:.3f}"}
+        shown = {} if self.accuracy is None else {"acc": percent(self.accuracy)}
         for label, key, form in (
             ("reward", "reward", ".3f"),
             ("len", "completions/mean_length", ".0f"),
@@ -139,21 +146,27 @@ def start_trackio(config: Config) -> Any:
 
 
 def start_wandb(config: Config, run_dir: Path) -> Any:
-    """A W&B run: as ``WANDB_MODE`` says, else online when logged in, else offline; None, with a warning, if none is."""
+    """A W&B run: as ``WANDB_MODE`` says, else online when logged in, else offline; None, with a warning, if none is.
+
+    A run that is resumed goes on in the W&B run that it was.
+    """
     import wandb
 
     settings = wandb.Settings(silent=True, console="off", init_timeout=30)
     wanted = os.environ.get("WANDB_MODE")
+    run_id = wandb_id(run_dir)
     for mode in (wanted,) if wanted else ("online", "offline"):
         try:
             if mode == "online" and not wandb.login(prompt=False, verify=False):
                 continue
-            return wandb.init(
+            run = wandb.init(
                 project=config.tracker.project,
                 entity=config.tracker.entity,
-                group=config.tracker.group,
-                tags=config.tracker.tags or None,
+                group=wandb_group(config),
+                tags=wandb_tags(config),
                 name=config.run_name,
+                id=run_id,
+                resume="allow",
                 config=asdict(config),
                 dir=run_dir,
                 mode=cast(Any, mode),
@@ -161,5 +174,33 @@ def start_wandb(config: Config, run_dir: Path) -> Any:
             )
         except (wandb.Error, OSError, ValueError) as error:
             log.warning("W&B could not start %s (%s).", mode, error)
+            continue
+        run.define_metric(STEP, hidden=True)
+        for name, summary in SUMMARIES.items():
+            run.define_metric(name, step_metric=STEP, summary=summary)
+        if not run.offline and not run.disabled:
+            make_once(run.entity, run.project)
+        return run
     log.warning("Going on without W&B; metrics.jsonl has everything.")
     return None
+
+
+def wandb_id(run_dir: Path) -> str:
+    """The W&B run that the run in ``run_dir`` is: the environment's, else the one that it has been, else a new one."""
+    facts = run_dir / ENVIRONMENT
+    known = read_json(facts).get("wandb_id") if facts.is_file() else None
+    run_id = os.environ.get("WANDB_RUN_ID") or known or uuid.uuid4().hex[:8]
+    add_facts(run_dir, {"wandb_id": run_id})
+    return run_id
+
+
+def wandb_tags(config: Config) -> list[str]:
+    """Task, model and adapter, which tell runs of one project apart, and the tags of the config."""
+    adapter = [] if config.peft.method == "none" else [config.peft.method]
+    tags = dict.fromkeys([config.task.name, config.model.name, *adapter, *config.tracker.tags])
+    return [tag[:MAX_TAG_CHARS] for tag in tags if tag]
+
+
+def wandb_group(config: Config) -> str:
+    """The config's group, which for a job of a sweep is the sweep; else all runs of this task and model."""
+    return (config.tracker.group or f"{config.task.name}-{config.model.name}")[:MAX_GROUP_CHARS]

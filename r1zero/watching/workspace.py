@@ -1,22 +1,32 @@
-"""The saved view at Weights & Biases: the panels of ``r1zero.reporting.panels``, in their sections"""
+"""The saved view at Weights & Biases: the panels of ``r1zero.reporting.panels``, in their sections.
+
+The first run of a project that is online makes it, if ``wandb-workspaces`` is there; ``python -m r1zero.dashboard``
+makes or replaces one by hand.
+"""
 
 import json
+import logging
+from importlib.util import find_spec
 from typing import Any
 
 from r1zero.reporting.panels import BEHAVIOUR, LEARNING, PLACEHOLDERS, SECTIONS, Panel
+from r1zero.watching.wandb_names import wandb_name
+
+log = logging.getLogger(__name__)
 
 NAME = "Reasoning emergence"
+ID = "r1zeropanel"  # of the view that runs make, so that each project has one; as long as W&B's own
 
 
 def metrics(panel: Panel) -> list[str] | str:
-    """The metrics of a panel; where tasks, judges or the like come into their names, one regular expression for them.
+    """W&B's names of a panel's metrics; where tasks, judges or the like come into them, one regular expression for all.
 
     >>> metrics(Panel("Entropy", {"entropy": "entropy"}))
-    ['entropy']
+    ['basics/entropy']
     >>> metrics(Panel("pass@k", {"pass@{k}": "eval/{task}/pass@{k}"}))
-    '^(eval/[^/]+/pass@\\\\d+)$'
+    '^(accuracy/pass@\\\\d+/[^/]+)$'
     """
-    curves = list(panel.curves.values())
+    curves = [wandb_name(metric) for metric in panel.curves.values()]
     filled = [metric.format(**PLACEHOLDERS) for metric in curves]
     return curves if filled == curves else f"^({'|'.join(filled)})$"
 
@@ -48,6 +58,23 @@ def build_workspace(entity: str, project: str) -> Any:
         for section in SECTIONS
     ]
     return ws.Workspace(entity=entity, project=project, name=NAME, sections=sections)
+
+
+def make_once(entity: str, project: str) -> str | None:
+    """The address of the project's view, which is made if it is not there and never changed; None if it cannot be."""
+    if find_spec("wandb_workspaces") is None:
+        return None
+    try:
+        workspace = build_workspace(entity, project)
+        address = f"https://wandb.ai/{entity}/{project}?nw={ID}"
+        try:
+            return str(type(workspace).from_url(address).url)
+        except ValueError:  # it is not there yet
+            workspace._internal_name = f"nw-{ID}-v"
+            return save(workspace, None)
+    except Exception as error:  # whatever the view fails at, the run goes on: its panels are in sections without it
+        log.warning("W&B: the view '%s' could not be made (%s).", NAME, error)
+        return None
 
 
 def describe(workspace: Any) -> str:

@@ -110,7 +110,7 @@ def test_a_model_that_writes_noise(tiny_path: Path, tmp_path: Path, caplog: pyte
     (said,) = messages(caplog, "format_stuck")
     assert "<think> ... </think> ... <answer> ... </answer>" in said
     assert "completion: '" in said and "NO_ANSWER" in said and "prompt: 'Numbers:" in said
-    assert "Groups all wrong: 100%" in messages(caplog, "no_signal")[0]
+    assert "Groups all wrong: 100.0%" in messages(caplog, "no_signal")[0]
     assert "cut off at 24 tokens" in messages(caplog, "truncation")[0]
     page = write_page(load_run(run_dir), live=False).read_text()
     assert 'id="alarm-format_stuck"' in page and "Compare the completion below with the form." in page

@@ -13,6 +13,7 @@ from r1zero.measuring.statistics import (
     paired_difference,
     paired_t_test,
     pass_at_k,
+    sampling_spread,
     t_interval,
     wilson_interval,
 )
@@ -111,9 +112,25 @@ def test_t_statistics_by_hand() -> None:
     mean, low, high, p = paired_t_test([0.0, 0.0, 0.0], [1.0, 2.0, 3.0])
     assert (mean, p) == pytest.approx((2.0, 0.07418), abs=1e-4)
     assert low < 0 < high
-    assert paired_t_test([1.0, 1.0], [1.0, 1.0])[3] == 1.0
+    assert math.isnan(paired_t_test([1.0, 1.0], [1.0, 1.0])[3])
     with pytest.raises(ValueError, match="two pairs are the least"):
         paired_t_test([1.0], [2.0])
+
+
+def test_equal_seeds_are_no_certainty() -> None:
+    """Two accuracies of 0.1 on 96 problems: (9.6 + 2) / 100 = 0.116, sd = sqrt(0.116 * 0.884 / 100) = 0.03202."""
+    assert all(map(math.isnan, t_interval([0.1, 0.1])))
+    assert all(map(math.isnan, t_interval([0.4, 0.1 + 0.3])))  # equal but for rounding
+    spread = sampling_spread(0.1, 96)
+    assert spread == pytest.approx(0.03202, abs=1e-5)
+    low, high = t_interval([0.1, 0.1], spread)
+    assert high - low == pytest.approx(2 * 12.7062 * 0.03202 / 2**0.5, abs=1e-3)
+    assert t_interval([0.0, 1.0], spread) == t_interval([0.0, 1.0])  # what was seen is larger
+    assert sampling_spread(0.0, 100) > 0 and sampling_spread(1.0, 100) > 0
+    # The same difference twice: t = 0.1 / (0.05 / sqrt 2) = 2.83 with 1 degree, p = 1 - 2 atan(t) / pi = 0.216
+    mean, _, _, p = paired_t_test([0.1, 0.2], [0.2, 0.3], least_spread=0.05)
+    assert (mean, p) == pytest.approx((0.1, 0.2163), abs=1e-3)
+    assert all(map(math.isnan, paired_t_test([0.1, 0.2], [0.2, 0.3])[1:]))
 
 
 def test_maj_at_k_of_subsets_by_hand() -> None:

@@ -13,8 +13,12 @@ import pytest
 from written_run import BEFORE, finished_rows, write_completions, write_metrics, write_run
 
 from r1zero.reporting import charts
+from r1zero.reporting.comparison import write_comparison
 from r1zero.reporting.page import write_page
+from r1zero.runs.directory import write_status
+from r1zero.runs.files import write_json
 from r1zero.runs.reading import load_run
+from r1zero.sweeping.report import write_sweep_report
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no chromium or google-chrome on this machine")
@@ -69,6 +73,85 @@ def test_the_browser_of_completions_filters(run_dir: Path, tmp_path: Path) -> No
     assert (after, set(badges.split(","))) == ("2 of 30", {"NO_ANSWER"})  # of steps 0 and 4
     assert int(num_charts) >= 4
     assert background == "rgb(20, 23, 27)"  # the dark theme's page
+
+
+# What sticks out of the screen, or is wider than the box that it is in.
+CUT = """[...page.querySelectorAll("main *")].filter((one) => {
+  const box = one.getBoundingClientRect(), style = page.defaultView.getComputedStyle(one);
+  if (!box.width || box.right < -900 || one.closest(".strip, .text")) return false;  // put aside, or scrolled
+  const scrolls = style.overflowX !== "visible" && one.scrollWidth > one.clientWidth + 1;
+  return scrolls || box.right > page.documentElement.clientWidth + 1 || box.left < -1;
+}).map((one) => one.tagName + "." + (one.className.baseVal ?? one.className) + " " + one.textContent.slice(0, 40))"""
+
+
+@pytest.fixture
+def all_pages(run_dir: Path, tmp_path: Path) -> list[Path]:
+    """A report, a comparison of runs with long names, and a sweep over two long keys."""
+    rows = [row | {"emergence/checks/all": 1.0, "reward": 0.2 * row["step"]} for row in finished_rows()]
+    write_metrics(run_dir, rows)
+    pages = [write_page(load_run(run_dir), live=False)]
+    runs = [run_dir]
+    for number in range(3):
+        other = tmp_path / f"a_run_with_a_long_name_{number}"
+        shutil.copytree(run_dir, other)
+        config = (other / "config.yaml").read_text().replace("tiny <test>", f"reward.weights.format=0.5,seed={number}")
+        (other / "config.yaml").write_text(
+            f"{config}dataset: {{path: /somewhere/far/away/in/a/folder/{number}.jsonl}}\n"
+        )
+        runs.append(other)
+    pages.append(write_comparison([load_run(path) for path in runs], tmp_path / "comparison.html"))
+    sweep = tmp_path / "sweep"
+    sweep.mkdir()
+    swept = ["trainer.max_completion_length", "reward.weights.countdown", "seed"]
+    about = {"command": "python -m r1zero.train -m", "swept": swept, "num_jobs": 4}
+    write_json(about, sweep / "sweep.json")
+    for number in range(4):
+        shutil.copytree(run_dir, sweep / str(number))
+        write_status(sweep / str(number), "finished", 8)
+        settings = dict(zip(swept, (str(256 * (1 + number // 2)), "0.123456789", str(number % 2)), strict=True))
+        write_json({"num": number, "status": "finished", "settings": settings}, sweep / str(number) / "job.json")
+    return [*pages, write_sweep_report(sweep)[1]]
+
+
+@needs_browser
+def test_nothing_is_cut_on_any_page_at_any_width(all_pages: list[Path], tmp_path: Path) -> None:
+    """Each page in a frame of a desk's and of a phone's width; on each, a behaviour's name is given the focus."""
+    frames = [(page.as_uri(), width) for page in all_pages for width in (1280, 390)]
+    harness = tmp_path / "harness.html"
+    harness.write_text(
+        "".join(f'<iframe src="{uri}" style="width:{width}px;height:900px;border:0"></iframe>' for uri, width in frames)
+        + f"""<pre></pre><script>onload = () => {{
+          for (const frame of document.querySelectorAll("iframe")) {{
+            const page = frame.contentDocument, name = page.querySelector("button.what");
+            const cut = {CUT};
+            if (name) name.focus();
+            const shown = name ? page.defaultView.getComputedStyle(name.firstElementChild).display : "none";
+            const box = name ? name.firstElementChild.getBoundingClientRect() : {{ right: 0 }};
+            const said = [frame.clientWidth, shown, box.right <= frame.clientWidth, cut.length, cut.join(", ")];
+            document.querySelector("pre").textContent += said.join(" | ") + "\\n";
+          }}
+        }};</script>"""
+    )
+    dom = browse(harness.as_uri(), tmp_path / "profile", "--allow-file-access-from-files")
+    said = re.search(r"<pre>(.*?)</pre>", dom, flags=re.DOTALL)
+    assert said
+    lines = [line.split(" | ") for line in said[1].splitlines()]
+    assert [int(width) for width, *_ in lines] == [1280, 390] * 3
+    assert [shown for _, shown, *_ in lines] == ["block"] * 6
+    for _, _, within, num_cut, cut in lines:
+        assert (within, num_cut) == ("true", "0"), cut
+
+
+def test_every_table_becomes_cards_where_the_screen_is_narrow(all_pages: list[Path]) -> None:
+    """Each cell carries the heading of its column, and pictures are as wide as there is room."""
+    for page in all_pages:
+        html = page.read_text()
+        tables = re.findall(r'<table class="cards">.*?</table>', html, flags=re.DOTALL)
+        assert len(tables) >= 1 and "<img" not in html
+        for table in tables:
+            body = table.partition("<tbody>")[2]
+            assert len(re.findall(r"<t[hd]", body)) == body.count("data-label=") > 0
+        assert len(re.findall(r'<svg (?:viewBox=|class="\w+" width="100%")', html)) == html.count("<svg")
 
 
 @needs_browser

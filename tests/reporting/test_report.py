@@ -46,6 +46,19 @@ def test_facts_come_from_config_environment_and_metrics(run_dir: Path) -> None:
         assert fact.replace(" ", "") in text.replace(" ", ""), fact  # 8 * 100 s = 13 min 20 s
 
 
+def test_behaviours_say_what_they_mean(run_dir: Path) -> None:
+    for path in (run_dir / "completions").glob("eval_*.parquet"):
+        pd.read_parquet(path).assign(checks=2).to_parquet(path)
+    write_metrics(run_dir, [row | {"emergence/checks/all": 1.0 + row["step"]} for row in finished_rows()])
+    html = page_of(run_dir)
+    # A button is reached by pointer, finger and keyboard alike; one over the chart, one in each table.
+    said = re.findall(
+        r'<button type="button" class="what" aria-label="(.*?): (.*?)">\1<span class="meaning">\2</span>', html
+    )
+    assert len(said) >= 3 and {name for name, _ in said} == {"checks"}
+    assert "held against the goal" in said[0][1]
+
+
 def test_every_text_of_the_run_is_escaped(run_dir: Path) -> None:
     html = page_of(run_dir)
     assert re.findall(r"<script[^>]*>", html) == ['<script type="application/json" id="rows">', "<script>"]
@@ -122,10 +135,9 @@ def test_table_is_aligned_and_has_the_numbers(run_dir: Path) -> None:
         "accuracy, sampled            20.0%          70.0%  +50.0 points",
         "  95% interval        5.7 to 51.0%  52.0 to 89.0%",
         "accuracy, greedy             30.0%          80.0%  +50.0 points",
-        "outcome CORRECT              20.0%          70.0%  +50.0 points",
         "outcome WRONG                80.0%          30.0%  -50.0 points",
         "truncated                    40.0%          15.0%  -25.0 points",
-        "mean length, tokens           60.0          110.0         +50.0",
+        "length, tokens                60.0          110.0         +50.0",
         "tries per completion          1.20           1.70         +0.50",
         "held-out problems               10             10",
         # Step 4: 17% is below the 51% of step 0. Step 8: 52% is above it.
@@ -175,7 +187,8 @@ def test_runs_are_compared_on_common_axes(run_dir: Path, tmp_path: Path, capsys:
     write_metrics(other, [row | {"alarm/truncation": 1.0} for row in finished_rows()[:5]])
     out = tmp_path / "pages" / "both.html"
     report.main([str(run_dir), str(other), "--out", str(out)])
-    header, first, second, last = capsys.readouterr().out.splitlines()
+    same, _, header, first, second, last = capsys.readouterr().out.splitlines()
+    assert same == "No setting differs: the runs repeat one another."
     assert header.split()[:4] == ["run", "task", "steps", "first"]
     assert first.split()[2:6] == ["(run)", "countdown", "8", "20.0%"] and "70.0%" in first  # both are named tiny <test>
     assert second.split()[2:6] == ["(other)", "countdown", "4", "20.0%"] and "truncation" in second
@@ -183,3 +196,33 @@ def test_runs_are_compared_on_common_axes(run_dir: Path, tmp_path: Path, capsys:
     html = out.read_text()
     assert "tiny &lt;test&gt; (other)" in html and "<script" not in html and "Held-out accuracy" in html
     assert (other / "report.html").is_file() and (run_dir / "report.html").is_file()
+
+
+def test_a_comparison_begins_with_the_settings_that_differ(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run_dir, other)
+    config = (run_dir / "config.yaml").read_text().replace("seed: 7", "seed: 8").replace("tiny <test>", "second")
+    (other / "config.yaml").write_text(
+        config.replace("{max_steps: 8}", "{max_steps: 8, learning_rate: 0.001}") + "tracker: {tags: [a]}\n"
+    )
+    (other / "environment.json").write_text(json.dumps({"git_commit": "abc", "command": "another", "device": "cpu"}))
+    out = tmp_path / "both.html"
+    report.main([str(run_dir), str(other), "--out", str(out)])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:4] == [
+        ["setting", "tiny", "<test>", "second"],
+        ["seed", "7", "8"],
+        ["trainer.learning_rate", "-", "0.001"],
+        [],
+    ]
+    # Neither names, tags nor commands are settings; what a run ran on comes behind them.
+    assert lines[4:8] == [
+        ["environment", "tiny", "<test>", "second"],
+        ["git_commit", "null", "abc"],
+        ["git_dirty", "True", "-"],
+        [],
+    ]
+    html = out.read_text()
+    assert html.index("Settings that differ") < html.index("trainer.") < html.index("Results") < html.index("<svg")

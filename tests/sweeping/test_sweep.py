@@ -6,23 +6,28 @@ These tests put a stand-in for the training behind the real command.
 import fcntl
 import json
 import logging
+import math
+import re
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from r1zero import report, train
 from r1zero.config.compose import register_schema
+from r1zero.measuring.statistics import sampling_spread, t_interval
 from r1zero.runs.directory import write_status
 from r1zero.sweeping import jobs as sweep
 from r1zero.sweeping import report as sweep_report
 from r1zero.sweeping.callback import swept_choices, with_sweep_dir
+from r1zero.sweeping.conclusions import headline, sentences
 from r1zero.sweeping.jobs import reason
-from r1zero.sweeping.results import load_sweep, sentences, settings_of
+from r1zero.sweeping.results import Setting, load_sweep, settings_of
 
 ROOT = Path(__file__).parents[2]
 SWEPT = ["reward.weights.format=0,0.5", "seed=0,1,2"]
@@ -45,6 +50,8 @@ class Stand:
         self.calls: list[tuple[str, dict[str, str]]] = []
         self.configs: dict[str, Any] = {}
         self.ends: dict[str, Callable[[Path, Path], int]] = {}
+        self.num_problems: int | None = 10_000
+        self.by_seed = 0.01
 
     def __call__(self, config: Any, run_dir: Path, log_file: Path, variables: dict[str, str]) -> int:
         self.calls.append((run_dir.name, variables))
@@ -57,8 +64,13 @@ class Stand:
         weight, seed = config.reward.weights["format"], config.seed
         rows = [
             {"step": 0, "eval/countdown/accuracy": 0.1},
-            {"step": 2, "eval/countdown/accuracy": 0.4 + weight / 5 + seed / 100, "eval/countdown/mean_length": 30.0}
-            | {"eval/countdown/behaviour/tries": 2 + weight, "eval/countdown/truncated": 0.0},
+            {
+                "step": 2,
+                "eval/countdown/accuracy": 0.4 + weight / 5 + seed * self.by_seed,
+                "eval/countdown/mean_length": 30.0,
+            }
+            | {"eval/countdown/behaviour/tries": 2 + weight, "eval/countdown/truncated": 0.0}
+            | {"eval/countdown/num_problems": self.num_problems},
         ]
         (run_dir / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         write_status(run_dir, "finished", 2)
@@ -68,8 +80,6 @@ class Stand:
 @pytest.fixture
 def stand(monkeypatch: pytest.MonkeyPatch, logging_restored: None) -> Stand:
     stand = Stand()
-    for figure in ("accuracy_figure", "behaviour_figure", "learning_figure"):
-        monkeypatch.setattr(sweep_report, figure, lambda found, settings: None)  # test_the_page_has_its_figures draws
     monkeypatch.setattr(sweep, "launch", stand)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
     return stand
@@ -101,11 +111,16 @@ def test_a_sweep_ends_in_a_table_and_a_sentence(
     assert table["accuracy"].tolist() == pytest.approx([0.40, 0.41, 0.42, 0.50, 0.51, 0.52])
     printed = capsys.readouterr().out
     assert "[5 finished, 1 waiting of 6]" in printed
-    # Differences 0.1 at each seed, with no spread: more than noise. The mean of 0.50 0.51 0.52 has sd 0.01, so the
-    # interval is 4.303 * 0.01 / sqrt(3) = 0.0248 to either side.
-    assert "Best: reward.weights.format=0.5, accuracy 0.510 over 3 seed(s)." in printed
+    # The mean of 0.50 0.51 0.52 has sd 0.01, so the interval is 4.303 * 0.01 / sqrt(3) = 0.0248 to either side.
+    # Differences are 0.1 at each seed, so their sd is what sampling alone gives on 10,000 problems each:
+    # sqrt(0.41 * 0.59 / 10004 + 0.51 * 0.49 / 10004) = 0.0070, and t = 0.1 / (0.0070 / sqrt 3) = 24.7.
+    assert "reward.weights.format=0.5 is ahead by more than seed noise: 51.0% against 41.0%, 3 seeds each." in printed
+    assert "Highest mean: reward.weights.format=0.5, accuracy 51.0% over 3 seeds." in printed
     assert "48.5 to 53.5%" in printed
-    assert "the difference is more than seed noise: +10.0 points" in printed
+    assert (
+        "+10.0 points over 3 seeds, more than seed noise (95% interval +8.3 to +11.7, paired t-test, p = 0.002)"
+        in printed
+    )
     assert "python -m r1zero.train tracker=none reward.weights.format=0.5 seed=3" in printed
     page = (tmp_path / "nine" / "sweep.html").read_text()
     assert "http" not in page.replace("http-equiv", "")  # nothing is fetched
@@ -116,12 +131,79 @@ def test_a_sweep_ends_in_a_table_and_a_sentence(
 
 def test_the_page_has_its_figures(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run_sweep(monkeypatch, tmp_path / "s", "reward.weights.format=0,0.5", "seed=0,1")
-    monkeypatch.undo()
-    report.main([str(tmp_path / "s")])
     page = (tmp_path / "s" / "sweep.html").read_text()
-    assert page.count("data:image/png;base64") == 3
+    # Length is 30 for all, so of the measures tries alone differ: accuracy, length and tries have two rows each.
+    assert re.findall(r"<figcaption><b>(?:<button[^>]*>)?([^<]*)<", page) == [
+        "Accuracy",
+        "Learning curves",
+        "Length, tokens",
+        "Tries",
+    ]
+    assert page.count('<svg class="row"') == 6 and "<img" not in page
+    assert page.count('class="single"') == 12
     report.main([str(tmp_path / "s")])
     assert (tmp_path / "s" / "sweep.html").read_text() == page
+
+
+def test_no_difference_is_called_none(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ten points apart at both of two seeds, on 32 problems: chance alone scatters a difference by 12 points."""
+    stand.num_problems = 32
+    run_sweep(monkeypatch, tmp_path / "s", "reward.weights.format=0,0.5", "seed=0,1")
+    page = (tmp_path / "s" / "sweep.html").read_text()
+    (headline,) = re.findall(r"<h1>(.*?)</h1>", page)
+    assert headline.startswith("No difference beyond seed noise: 40.5% to 50.5%, 2 seeds each, p = 0.4")
+    printed = capsys.readouterr().out
+    for said in (page, printed):
+        assert not re.search(r"\bbest\b", said.partition("</style>")[2] or said, re.IGNORECASE)
+    assert "Two seeds hardly show how far seeds scatter" in printed
+
+
+def test_two_equal_seeds_have_an_interval(stand: Stand, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Seeds that agree are no certainty; where not even the number of problems is known, there is no interval."""
+    for number, num_problems in enumerate((100, None)):
+        stand.num_problems, stand.by_seed = num_problems, 0.0
+        run_sweep(monkeypatch, tmp_path / str(number), "reward.weights.format=0.5", "seed=0,1")
+        (setting,) = settings_of(load_sweep(tmp_path / str(number)))
+        assert (setting.high - setting.low > 0.3) if num_problems else math.isnan(setting.high)
+
+
+def settings_with(*accuracies: Sequence[float]) -> list[Setting]:
+    """Settings on 512 problems, with these accuracies at seeds 0, 1, ..."""
+    return [
+        Setting(
+            {"key": str(number)},
+            {str(seed): value for seed, value in enumerate(values)},
+            float(np.mean(values)),
+            *t_interval(values),
+            sampling_spread(float(np.mean(values)), 512),
+            {},
+            0,
+        )
+        for number, values in enumerate(accuracies)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "said"),
+    [
+        ([], "Nothing has finished yet"),
+        ([[0.5, 0.52]], "Accuracy 51.0% over 2 seeds"),
+        ([[0.5], [0.6]], "Seed noise is not known: 50.0% to 60.0% over 2 settings, 1 seed each"),
+        ([[0.5, 0.52, 0.54], [0.3, 0.31, 0.32]], "key=0 is ahead by more than seed noise: 52.0% against 31.0%"),
+        ([[0.5, 0.5, 0.5], [0.5, 0.5, 0.5]], "No difference beyond seed noise: 50.0% to 50.0%, 3 seeds each, p = 1.00"),
+        # 10 points at 3 seeds are seen on their own (p = 0.026), and not as the largest of 4 differences (p = 0.10).
+        ([[0.5] * 3, [0.4] * 3], "key=0 is ahead by more than seed noise"),
+        ([[0.5] * 3, *[[0.4] * 3] * 4], "No difference beyond seed noise: 40.0% to 50.0%, 3 seeds each, p = 0.1"),
+        (
+            [[0.5] * 3, [0.49] * 3, [0.1] * 3],
+            "No difference beyond seed noise between the first 2 of 3 settings: 49.0% to 50.0%",
+        ),
+    ],
+)
+def test_the_headline_says_what_the_test_says(accuracies: list[list[float]], said: str) -> None:
+    assert headline(settings_with(*accuracies)).startswith(said)
 
 
 def test_jobs_are_named_by_what_is_swept_and_grouped_by_sweep(
@@ -271,7 +353,7 @@ def test_without_seeds_nothing_is_said_about_noise(
     run_sweep(monkeypatch, tmp_path / "s", "reward.weights.format=0,0.1,0.5")
     text = " ".join(sentences(settings_of(load_sweep(tmp_path / "s"))))
     assert "cannot be told. Sweep over seeds" in text
-    assert "The best of 3 settings was picked by these same numbers" in text
+    assert "The highest of 3 settings was picked by these same numbers" in text
 
 
 @pytest.mark.parametrize(

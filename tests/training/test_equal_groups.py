@@ -1,6 +1,7 @@
 """A group whose completions all earned the same teaches nothing: no advantage, no moved weight, and it is counted."""
 
 import copy
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,7 @@ from fixed_completions import fix_completions
 from toy import build_trainer
 from transformers import LlamaForCausalLM
 
-from r1zero.training.equal_groups import rows_of_equal_groups
+from r1zero.training.equal_groups import rows_of_equal_groups, std_within_groups
 from r1zero.training.trainer import R1ZeroTrainer
 from rewards import Outcome, Verdict
 
@@ -57,6 +58,7 @@ def test_of_two_groups_the_equal_one_is_left_out(tiny_model: LlamaForCausalLM, t
     assert sorted(frame["advantage"][~equal].round(4).unique()) == [-0.4999, 1.4997]
     (row,) = [row for row in trainer.state.log_history if "loss" in row]
     assert row["frac_reward_zero_std"] == 0.5
+    assert row["reward/std_within_groups"] == pytest.approx((0 + 0 + 0.5 + 0.5) / 4)
 
 
 def test_which_groups_are_equal() -> None:
@@ -66,6 +68,18 @@ def test_which_groups_are_equal() -> None:
     weights = torch.tensor([1.0, 0.1])
     #                                             equal        differ        one judged    none judged
     assert rows_of_equal_groups(rewards, weights, 2).view(-1, 2)[:, 0].tolist() == [True, False, True, True]
+
+
+def test_the_deviation_within_groups_by_hand() -> None:
+    nan = torch.nan
+    weights = torch.tensor([1.0, 0.5])
+    # Sums 1 0 | 0.7 0.7 | 0.5, not judged: sd 1 / sqrt 2 and 0; the last group has one row that says something.
+    rewards = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.7, 0.0], [0.7, 0.0], [0.0, 1.0], [nan, nan]])
+    assert std_within_groups(rewards, weights, 2) == pytest.approx((0.5**0.5 + 0) / 2)
+    # Groups that are equal among themselves and differ from each other: the batch has a deviation, no group has.
+    apart = torch.tensor([[0.7], [0.7], [0.7], [0.1], [0.1], [0.1]])
+    assert std_within_groups(apart, torch.ones(1), 3) == 0.0
+    assert math.isnan(std_within_groups(rewards[4:], weights, 2))
 
 
 def test_random_weights_of_random_judges() -> None:

@@ -3,7 +3,7 @@
 const NS = "http://www.w3.org/2000/svg";
 function show(value, percent) {
   if (value === null) return "–";
-  return percent ? (100 * value).toPrecision(3).replace(/\.?0+$/, "") + "%" : String(value);
+  return percent ? (100 * value).toFixed(1) + "%" : String(value);
 }
 for (const svg of document.querySelectorAll("svg[data-chart]")) {
   const data = JSON.parse(svg.dataset.chart);
@@ -37,6 +37,11 @@ for (const svg of document.querySelectorAll("svg[data-chart]")) {
     tip.style.left = `${at > place.width / 2 ? Math.max(4, at - tip.offsetWidth - 10) : at + 10}px`;
   });
 }
+
+// What a name means is shown while it has the focus (report.css); Escape puts it away.
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && document.activeElement?.className === "what") document.activeElement.blur();
+});
 
 // The browser of completions. What a model wrote becomes text nodes only.
 const LANDMARKS = /(?<tag><\/?(?:think|answer)>)|(?<yes>\(yes\))|(?<miss>\((?:too (?:low|high)|no)\))|(?<try>\d{1,12}\s{0,2}[-+*/×÷·]\s{0,2}\(?\s{0,2}\d{1,12}[^=\n]{0,80}=\s{0,2}-?\d{1,12})/g;
