@@ -3,6 +3,7 @@
 All kinds of task share this. What a row must hold is its kind's business.
 """
 
+import importlib.resources
 import json
 import logging
 from collections.abc import Callable, Hashable, Iterator
@@ -18,6 +19,7 @@ from r1zero.models.hub import go_offline_if_unreachable
 log = logging.getLogger(__name__)
 
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl")
+PACKAGED = "pkg://"  # as Hydra has it: a file inside an installed package, wherever that is
 
 Problem = TypeVar("Problem")
 
@@ -74,13 +76,28 @@ def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tupl
     Raises:
         ValueError: The source is missing or cannot be read.
     """
-    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
+    rows = local_rows(local_path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
     try:
         yield from rows
     except UnicodeDecodeError as error:
         raise ValueError(f"task.source = {source}: cannot be read as UTF-8 text ({error}).") from error
     except PermissionError as error:
         raise ValueError(f"task.source = {source}: cannot be read ({error.strerror}).") from error
+
+
+def local_path(source: str) -> Path:
+    """Where a local source is; ``pkg://PACKAGE/FILE`` is one that a package brings along.
+
+    Raises:
+        ValueError: There is no such package.
+    """
+    if not source.startswith(PACKAGED):
+        return Path(source)
+    package, _, name = source.removeprefix(PACKAGED).partition("/")
+    try:
+        return Path(str(importlib.resources.files(package))) / name
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"task.source = {source}: no package {package!r} is installed ({error}).") from error
 
 
 def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
