@@ -7,46 +7,13 @@ named by its import path, and belongs to ``r1zero.tasks`` or to a module outside
 import importlib
 import re
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 from omegaconf import MISSING
 
+from r1zero.config.choice import ChoiceConfig
+from r1zero.config.task import TaskConfig
 from r1zero.config.templates import TEMPLATES
-
-
-@dataclass
-class TaskConfig:
-    """The keys that every task has, and the answers that a kind may override.
-
-    Attributes:
-        kind: A name in ``KINDS``, or the import path ``module:Class`` of a kind outside the package.
-        name: Task name, used in metric names.
-        template: A key of ``r1zero.config.templates.TEMPLATES``.
-        num_train, num_test: Rows in the training and in the held-out set; without training rows, it is for evaluation.
-        builder: Import path ``module:function`` of what makes a ``Task`` of (task config, RewardConfig, tokenizer).
-        open_keys: Keys that hold a table of any keys.
-        example: The answer that templates show as an example of where the answer goes.
-        as_trained: Keys that ``evaluate run=...`` takes from training, even for another task of this kind: a policy is
-            judged in the form that it learnt.
-    """
-
-    builder: ClassVar[str] = ""
-    open_keys: ClassVar[tuple[str, ...]] = ()
-    example: ClassVar[str] = "42"
-    as_trained: ClassVar[tuple[str, ...]] = ("template",)
-
-    kind: str = MISSING
-    name: str = MISSING
-    template: str = MISSING
-    num_train: int = MISSING
-    num_test: int = MISSING
-
-    def check(self) -> None:
-        """Raise a ValueError for values of this kind's keys that cannot work; it says what to set."""
-
-    def needs_train_rows(self) -> bool:
-        """Whether the held-out rows depend on how many training rows there are, so that evaluations need both."""
-        return True
 
 
 @dataclass
@@ -235,6 +202,7 @@ KINDS: dict[str, type[TaskConfig]] = {
     "math": MathConfig,
     "code": CodeConfig,
     "reasoning_gym": GymConfig,
+    "choice": ChoiceConfig,
 }
 
 
