@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 def build_choice(config: ChoiceConfig, reward: RewardConfig, tokenizer: PreTrainedTokenizerBase) -> Task:
     """The task for ``config``; logs what an answer that ignores the question earns."""
-    next_question = TEMPLATES[config.template].next_question
-    looks = {"answer_in": config.places(), "next_question": () if next_question is None else (next_question,)}
+    mark = TEMPLATES[config.template].next_question
+    answer_in, next_question = config.places(), () if mark is None else (mark,)
     train, test = load_choices(config)
     log.warning("%s: %s", config.name, floor(test))  # a warning, so that every command shows it
     return Task(
@@ -33,11 +33,11 @@ def build_choice(config: ChoiceConfig, reward: RewardConfig, tokenizer: PreTrain
         train=[row(given, config, tokenizer) for given in train],
         test=[row(given, config, tokenizer) for given in test],
         judges={
-            "choice": partial(judge_row, **looks),
+            "choice": partial(judge_row, answer_in=answer_in, next_question=next_question),
             "format": partial(judge_tags, partial_credit=reward.format_partial_credit),
         },
         accuracy_judge="choice",
-        ballot=partial(ballot, **looks),
+        ballot=partial(ballot, answer_in=answer_in, next_question=next_question),
         as_source=as_source,
     )
 
