@@ -9,6 +9,7 @@ from typing import Any, cast
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from r1zero.config.choice import ChoiceConfig
 from r1zero.config.tasks import CodeConfig, CountdownConfig, GymConfig, MathConfig, TaskConfig
 from r1zero.config.templates import TEMPLATES
 
@@ -73,6 +74,7 @@ KINDS: dict[str, type[TaskConfig]] = {
     "math": MathConfig,
     "code": CodeConfig,
     "reasoning_gym": GymConfig,
+    "choice": ChoiceConfig,
     "mixture": MixtureConfig,
 }
 

@@ -26,7 +26,8 @@ class Template:
         system: The system turn; a template with one goes through the tokenizer's chat template.
         opening: Text in front of ``prefill`` that already belongs to the assistant's turn.
         prefill: The part of the judged text that the prompt already contains.
-        answer_in: Where it asks for the answer: ``tag``, ``box``, or None when it does not say.
+        answer_in: Where it asks for the answer: ``tag``, ``box``, ``phrase`` ("Answer: 42"), or None when it does not
+            say.
         next_question: How a next question begins in the text of a base model that does not stop at its answer; None
             where a model has tokens for that, or where a question may begin anyhow.
     """
@@ -73,6 +74,15 @@ TEMPLATES = {
     "boxed": Template(
         text="Question:\n{question}\nGive the final answer in \\boxed{{}}.\nAnswer:\nStep by step: ",
         answer_in="box",
+        next_question="\nQuestion:",
+    ),
+    # A last line to look for, as simple-evals asks for it on MMLU and GPQA (github.com/openai/simple-evals, common.py).
+    "answer_line": Template(
+        text=(
+            "Question:\n{question}\nThink step by step, then give the final answer on a last line of its own, in the "
+            "form Answer: {example}\nStep by step: "
+        ),
+        answer_in="phrase",
         next_question="\nQuestion:",
     ),
     # SimpleRL-Zoo's `qwen-boxed` and Dr. GRPO's Qwen-Math prompt: the chat template and a box.

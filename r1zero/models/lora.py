@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import is_peft_model
 from transformers import AutoTokenizer, PreTrainedModel
 from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 
@@ -36,6 +37,11 @@ def lora_config(config: Config) -> Any:
         target_modules=config.peft.target_modules,
         task_type="CAUSAL_LM",
     )
+
+
+def new_adapter(config: Config, model: PreTrainedModel) -> Any:
+    """The config of the adapter that TRL makes; None without LoRA, and where ``model`` has its own already."""
+    return None if is_peft_model(model) else lora_config(config)
 
 
 def load_policy(config: Config) -> PreTrainedModel:

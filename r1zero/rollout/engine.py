@@ -179,9 +179,18 @@ def load_engine(config: Config) -> Engine:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             yield model
 
-    return Engine(
-        model, tokenizer, config.rollout, stop_strings_of(config, choose_loop(config.rollout.backend, model)), opened
-    )
+    return engine_of(config, model, tokenizer, opened)
+
+
+def engine_of(
+    config: Config,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    opened: Callable[[], AbstractContextManager[PreTrainedModel]],
+) -> Engine:
+    """An engine that samples as a run with this ``config`` does."""
+    stop_strings = stop_strings_of(config, choose_loop(config.rollout.backend, model))
+    return Engine(model, tokenizer, config.rollout, stop_strings, opened)
 
 
 def stop_strings_of(config: Config, loop: Loop) -> list[str]:

@@ -4,6 +4,7 @@ All kinds of task share this. What a row must hold is its kind's business.
 """
 
 import csv
+import importlib.resources
 import json
 import logging
 from collections.abc import Callable, Hashable, Iterator
@@ -19,10 +20,10 @@ from r1zero.models.hub import go_offline_if_unreachable
 log = logging.getLogger(__name__)
 
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv")
-PACKAGE = Path(__file__).parents[1]
+PACKAGED = "pkg://"  # as Hydra has it: a file inside an installed package, wherever that is
 # Columns of our own, which a source's may not replace.
-PLAIN = (str, int, float, bool, type(None))
 RESERVED = ("prompt", "prefill", "completion", "completion_ids", "gold", "task")
+PLAIN = (str, int, float, bool, type(None))
 
 Problem = TypeVar("Problem")
 Columns = Callable[[dict[str, Any]], dict[str, Any]]
@@ -80,7 +81,7 @@ def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tupl
     Raises:
         ValueError: The source is missing or cannot be read.
     """
-    rows = local_rows(Path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
+    rows = local_rows(local_path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
     try:
         yield from rows
     except UnicodeDecodeError as error:
@@ -89,10 +90,23 @@ def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tupl
         raise ValueError(f"task.source = {source}: cannot be read ({error.strerror}).") from error
 
 
+def local_path(source: str) -> Path:
+    """Where a local source is; ``pkg://PACKAGE/FILE`` is one that a package brings along.
+
+    Raises:
+        ValueError: There is no such package.
+    """
+    if not source.startswith(PACKAGED):
+        return Path(source)
+    package, _, name = source.removeprefix(PACKAGED).partition("/")
+    try:
+        return Path(str(importlib.resources.files(package))) / name
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"task.source = {source}: no package {package!r} is installed ({error}).") from error
+
+
 def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place for error messages, row) of a parquet, json (one list), jsonl or csv file."""
-    if not path.is_file() and path.parts[:1] == (PACKAGE.name,):
-        path = PACKAGE.parent / path  # rows that come with the package, wherever it is installed
     if not path.is_file():
         raise ValueError(f"task.source = {path}: no such file. Give a .parquet, .json, .jsonl or .csv file.")
     if path.suffix == ".jsonl":

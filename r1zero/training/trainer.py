@@ -16,16 +16,15 @@ from typing import Any, cast
 
 import pandas as pd
 import torch
-from accelerate.utils import is_peft_model
 from datasets import Dataset
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback
 from trl import GRPOConfig, GRPOTrainer
 from trl.models.utils import unwrap_model_for_generation
 
 from r1zero.config.schema import Config
-from r1zero.models.lora import lora_config
+from r1zero.models.lora import new_adapter
 from r1zero.models.reference import load_reference, save_reference
-from r1zero.rollout.engine import Engine, choose_loop, stop_strings_of
+from r1zero.rollout.engine import engine_of
 from r1zero.rollout.sampling import SampleTexts, Sampling
 from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
@@ -88,13 +87,12 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             eval_dataset=Dataset.from_list(task.test),
             processing_class=tokenizer,
             rollout_func=None if config.rollout.backend == "vllm" else self.rollout,
-            peft_config=None if is_peft_model(model) else lora_config(config),
+            peft_config=new_adapter(config, model),
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
-        stop_strings = stop_strings_of(config, choose_loop(config.rollout.backend, model))
-        self.engine = Engine(model, tokenizer, config.rollout, stop_strings, self.opened_policy)
+        self.engine = engine_of(config, model, tokenizer, self.opened_policy)
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
         self.savings = Savings.of(

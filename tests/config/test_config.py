@@ -8,6 +8,7 @@ from hydra.errors import HydraException
 from toy import compose_config
 
 from r1zero.config.compose import explain
+from r1zero.config.shorthand import expand
 from r1zero.config.tasks import CountdownConfig
 from r1zero.runs.directory import claim_run_dir, load_config
 from r1zero.training.settings import grpo_config
@@ -43,6 +44,9 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
             continue
         rows = ["task.num_train=8"] if group == "task" else []  # sets for evaluation have none, and say so
         cpu = () if group == "trainer" or path.stem == "vllm" else CPU[:2]
+        if path.stem == "mixture":
+            compose_config(*expand(["task=[gsm8k,countdown]"]), *cpu)
+            continue
         where = ["model.path=some/where"] if path.stem == "own" and group == "model" else []
         compose_config(f"{group}={path.stem}", *rows, *cpu, *where)
 

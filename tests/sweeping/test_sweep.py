@@ -61,7 +61,7 @@ class Stand:
         return self.finish(run_dir, config)
 
     def finish(self, run_dir: Path, config: Any) -> int:
-        weight, seed = config.reward.weights["format"], config.seed
+        weight, seed = config.reward.weights.get("format", 0.0), config.seed
         rows = [
             {"step": 0, "eval/countdown/accuracy": 0.1},
             {

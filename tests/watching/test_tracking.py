@@ -40,7 +40,7 @@ def test_metrics_of_one_step_share_a_line(tmp_path: Path) -> None:
 def test_the_bar_shows_percent(tmp_path: Path) -> None:
     tracker = Tracker(compose_config("tracker=none"), tmp_path, num_steps=2)
     tracker.log(1, {"reward": 0.25})
-    assert tracker.bar.postfix == "acc=-, reward=0.250"
+    assert tracker.bar.postfix == "reward=0.250"
     tracker.log(1, {"eval/countdown/accuracy": 0.45})
     assert tracker.bar.postfix == "acc=45.0%, reward=0.250"
     tracker.finish()
