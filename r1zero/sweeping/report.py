@@ -16,6 +16,8 @@ from r1zero.sweeping.figures import SHARES, accuracy_strips, distinct, known, le
 from r1zero.sweeping.layout import PAGE, TABLE
 from r1zero.sweeping.results import SEED, Setting, Sweep, load_sweep, settings_of
 
+SHOWN = 0.005  # the least mean that is not 0.00 as text
+
 
 def write_sweep_report(directory: Path) -> tuple[str, Path]:
     """Write ``sweep.csv`` and ``sweep.html``; the table for the terminal, and the path of the page.
@@ -56,7 +58,7 @@ def tables(sweep: Sweep, settings: Sequence[Setting]) -> list[list[list[str]]]:
 def columns_of(sweep: Sweep, settings: Sequence[Setting]) -> list[str]:
     """The measures that the table shows: those that some setting has, none that repeats the numbers of another."""
     done = sweep.finished()
-    present = [key for key in (settings[0].means if settings else ()) if any(s.means[key] > 0 for s in settings)]
+    present = [key for key in (settings[0].means if settings else ()) if any(s.means[key] >= SHOWN for s in settings)]
     return distinct(done, present) if len(done) else present
 
 
