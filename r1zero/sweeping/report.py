@@ -12,11 +12,18 @@ from r1zero.reporting.rendering import environment
 from r1zero.reporting.text import aligned, percent_range
 from r1zero.runs.files import write_text
 from r1zero.sweeping.conclusions import headline, ranked, sentences, winner
-from r1zero.sweeping.figures import SHARES, accuracy_strips, distinct, known, learning_chart, measure_strips, title
+from r1zero.sweeping.figures import (
+    SHARES,
+    SHOWN,
+    accuracy_strips,
+    distinct,
+    known,
+    learning_chart,
+    measure_strips,
+    title,
+)
 from r1zero.sweeping.layout import PAGE, TABLE
 from r1zero.sweeping.results import SEED, Setting, Sweep, load_sweep, settings_of
-
-SHOWN = 0.005  # the least mean that is not 0.00 as text
 
 
 def write_sweep_report(directory: Path) -> tuple[str, Path]:
