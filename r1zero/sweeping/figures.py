@@ -16,6 +16,7 @@ from r1zero.sweeping.results import Setting, Sweep
 
 MAX_ROWS = 24  # settings of a figure; the table has all of them
 MAX_MEASURES = 6
+SHOWN = 0.005  # the least mean that is not 0.00 as text
 
 # A measure's heading, in the table and over its figure; behaviours have their own names.
 TITLES = {
@@ -87,9 +88,9 @@ def measure_strips(sweep: Sweep, settings: Sequence[Setting]) -> list[StripChart
 
 
 def spread_first(done: pd.DataFrame, measures: Sequence[str]) -> list[str]:
-    """The distinct measures that are not zero everywhere, those that vary most between jobs first."""
+    """The distinct measures that are seen at all, those that vary most between jobs first."""
     found = {key: done[key].astype(float) for key in distinct(done, measures)}
-    varied = {key: values.std(ddof=0) / values.mean() for key, values in found.items() if values.mean() > 0}
+    varied = {key: values.std(ddof=0) / values.mean() for key, values in found.items() if values.mean() >= SHOWN}
     return sorted(varied, key=lambda key: -varied[key])
 
 

@@ -12,7 +12,16 @@ from r1zero.reporting.rendering import environment
 from r1zero.reporting.text import aligned, percent_range
 from r1zero.runs.files import write_text
 from r1zero.sweeping.conclusions import headline, ranked, sentences, winner
-from r1zero.sweeping.figures import SHARES, accuracy_strips, distinct, known, learning_chart, measure_strips, title
+from r1zero.sweeping.figures import (
+    SHARES,
+    SHOWN,
+    accuracy_strips,
+    distinct,
+    known,
+    learning_chart,
+    measure_strips,
+    title,
+)
 from r1zero.sweeping.layout import PAGE, TABLE
 from r1zero.sweeping.results import SEED, Setting, Sweep, load_sweep, settings_of
 
@@ -56,7 +65,7 @@ def tables(sweep: Sweep, settings: Sequence[Setting]) -> list[list[list[str]]]:
 def columns_of(sweep: Sweep, settings: Sequence[Setting]) -> list[str]:
     """The measures that the table shows: those that some setting has, none that repeats the numbers of another."""
     done = sweep.finished()
-    present = [key for key in (settings[0].means if settings else ()) if any(s.means[key] > 0 for s in settings)]
+    present = [key for key in (settings[0].means if settings else ()) if any(s.means[key] >= SHOWN for s in settings)]
     return distinct(done, present) if len(done) else present
 
 
