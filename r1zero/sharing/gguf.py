@@ -51,6 +51,8 @@ def fault_of_model(config: Any) -> str | None:
         return "it has sliding-window attention, which is not written yet"
     if config.hidden_act != "silu":
         return f"its activation is {config.hidden_act}, and llama.cpp computes silu"
+    if config.model_type == "qwen3" and config.head_dim != 128:
+        return f"its heads have {config.head_dim} values, and transformers reads a Qwen3 back with 128"
     biases = [name for name in ("attention_bias", "mlp_bias") if getattr(config, name, False)]
     return f"it has {biases[0]}, which transformers does not read back" if biases else None
 
