@@ -1,4 +1,4 @@
-"""All commands under one name: ``r1zero COMMAND ...`` is ``python -m r1zero.COMMAND ...``, and nothing else.
+"""All commands under one name: ``r1zero NAME ...`` is ``python -m r1zero.NAME ...``, and nothing else.
 
 The command takes this process's place, so that signals, ranks, jobs of a sweep and modules of the current folder are
 what they are there.
@@ -15,12 +15,12 @@ COMMANDS = ("train", "evaluate", "report", "sample", "export", "data", "memory",
 
 def usage() -> str:
     """The commands, each with the sentence that its file begins with."""
-    lines = ["usage: r1zero COMMAND [ARGUMENT ...]", ""]
+    lines = ["usage: r1zero NAME [ARGUMENT ...]", ""]
     for name in COMMANDS:
         source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
         said = str(ast.get_docstring(ast.parse(source))).partition("\n\n")[0].partition("``python")[0]
         lines.append(f"  {name:10} {' '.join(said.split()).rstrip(':. ')}")
-    return "\n".join([*lines, "", "`r1zero COMMAND --help` says more; `python -m r1zero.COMMAND` is the same command."])
+    return "\n".join([*lines, "", "`r1zero NAME --help` says more; `python -m r1zero.NAME` is the same command."])
 
 
 def main() -> None:

