@@ -104,8 +104,8 @@ def test_an_installed_wheel_trains_from_another_folder(wheel: Path, tmp_path: Pa
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True)
     site = next((tmp_path / "env" / "lib").glob("python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index"]
-    subprocess.run([*pip, "--prefix", tmp_path / "env", wheel], check=True)
+    pip = [sys.executable, "-m", "pip", "--python", tmp_path / "env" / "bin" / "python"]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", wheel], check=True)
     program, folder = tmp_path / "env" / "bin" / "r1zero", tmp_path / "elsewhere"
     folder.mkdir()
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
