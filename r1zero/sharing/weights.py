@@ -69,5 +69,5 @@ def merged(base: ModelConfig, adapter: Path) -> PreTrainedModel:
     try:
         from peft import PeftModel
     except ImportError as error:
-        raise ValueError(f"{adapter} holds an adapter, and peft is not installed: pip install '.[lora]'.") from error
+        raise ValueError(f"{adapter} holds an adapter, and peft is not installed: pip install peft.") from error
     return PeftModel.from_pretrained(load_model(base), adapter).merge_and_unload()
