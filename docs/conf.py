@@ -1,4 +1,4 @@
-"""How ``make docs`` builds the pages: Sphinx with Markdown; the keys and the charts are written from the code itself."""
+"""How ``make docs`` builds the pages: Sphinx with Markdown; keys and charts are written from the code itself."""
 
 import dataclasses
 import re

@@ -1,5 +1,6 @@
 """What the commands have in common: errors of one line, Hydra's command line, and libraries that keep quiet"""
 
+import logging
 import os
 import sys
 import traceback
@@ -65,5 +66,6 @@ def quiet() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|torch.distributed")
     transformers.utils.logging.disable_progress_bar()
+    logging.getLogger("ContinuousBatchingLogger").setLevel(logging.WARNING)  # else a dozen lines into the bar
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found none

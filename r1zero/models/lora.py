@@ -27,7 +27,7 @@ def lora_config(config: Config) -> Any:
     if config.peft.method == "none":
         return None
     if importlib.util.find_spec("peft") is None:
-        raise ValueError("peft = lora: the package peft is not installed. pip install '.[lora]', or set peft=none.")
+        raise ValueError("peft = lora: the package peft is not installed. pip install peft, or set peft=none.")
     from peft import LoraConfig
 
     return LoraConfig(

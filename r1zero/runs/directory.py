@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 import subprocess
 import sys
 from dataclasses import asdict
@@ -92,7 +93,7 @@ def environment() -> dict[str, str | bool | int | None]:
         if torch.cuda.is_available()
         else platform.processor() or platform.machine(),
         "cpu_cores": os.cpu_count(),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
     }
 
 

@@ -38,7 +38,7 @@ def build_gym(config: GymConfig, reward: RewardConfig, tokenizer: PreTrainedToke
             and pays an answer that ignores the problem.
     """
     if not is_installed():
-        raise ValueError("task = reasoning_gym: the package is missing. Install it: pip install '.[reasoning_gym]'.")
+        raise ValueError("task = reasoning_gym: the package is missing. Install it: pip install reasoning-gym==0.1.25.")
     train, test, rule = probed_rows(config, tokenizer)
     if config.num_train and not train:
         raise ValueError(f"task.name = {config.name}: every training question is also held out; lower task.num_test.")

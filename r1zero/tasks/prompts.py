@@ -5,6 +5,7 @@ The judges always read prefill + completion, so a format rule means the same und
 """
 
 import logging
+from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
@@ -17,6 +18,7 @@ from r1zero.tasks.task import Row, Task
 log = logging.getLogger(__name__)
 
 PLACE = "<question>"  # stands for a question that is not known yet
+BETWEEN = "\n\n"  # of two turns without a chat template
 
 
 def prompt_columns(question: str, config: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> Row:
@@ -33,17 +35,35 @@ def render(question: str, config: TaskConfig, tokenizer: PreTrainedTokenizerBase
     Raises:
         ValueError: The template is for chat models and the tokenizer has no chat template.
     """
+    return render_turns([], question, config, tokenizer)
+
+
+def render_turns(
+    turns: Sequence[tuple[str, str]], question: str, config: TaskConfig, tokenizer: PreTrainedTokenizerBase
+) -> str:
+    """The prompt for ``question`` after earlier ``turns``, each a question and its completion.
+
+    A template for chat models makes one conversation of them; with any other they stand one after the other.
+
+    Raises:
+        ValueError: The template is for chat models and the tokenizer has no chat template.
+    """
     template = TEMPLATES[config.template]
-    text = template.text.format(question=question, example=config.example)
-    if template.system is not None:
-        if tokenizer.chat_template is None:
-            raise ValueError(
-                f"task.template needs a chat template and the tokenizer of {tokenizer.name_or_path!r} has none: "
-                "use a template for base models, such as task.template=tinyzero_base."
-            )
-        turns = [{"role": "system", "content": template.system}, {"role": "user", "content": text}]
-        text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
-    return text + template.opening + template.prefill
+    written = template.opening + template.prefill
+    asked = [template.text.format(question=turn, example=config.example) for turn in [*(q for q, _ in turns), question]]
+    if template.system is None:
+        texts = [f"{text}{written}{reply}{BETWEEN}" for text, (_, reply) in zip(asked, turns, strict=False)]
+        return "".join([*texts, asked[-1], written])
+    if tokenizer.chat_template is None:
+        raise ValueError(
+            f"task.template needs a chat template and the tokenizer of {tokenizer.name_or_path!r} has none: "
+            "use a template for base models, such as task.template=tinyzero_base."
+        )
+    messages = [{"role": "system", "content": template.system}]
+    for text, (_, reply) in zip(asked, turns, strict=False):
+        messages += [{"role": "user", "content": text}, {"role": "assistant", "content": written + reply}]
+    messages.append({"role": "user", "content": asked[-1]})
+    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)) + written
 
 
 def question_of(prompt: str, config: TaskConfig, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -66,5 +66,7 @@ def check_packages(config: Config) -> None:
         ValueError: One is not.
     """
     if config.rollout.backend == "vllm" and importlib.util.find_spec("vllm") is None:
-        raise ValueError("rollout = vllm: the package vllm is not installed. pip install '.[vllm]', or rollout=native.")
+        raise ValueError(
+            "rollout = vllm: the package vllm is not installed. pip install 'trl[vllm]', or rollout=native."
+        )
     lora_config(config)

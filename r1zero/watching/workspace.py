@@ -41,7 +41,7 @@ def build_workspace(entity: str, project: str) -> Any:
         import wandb_workspaces.reports.v2 as wr
         import wandb_workspaces.workspaces as ws
     except ImportError as error:
-        raise RuntimeError("The dashboard needs wandb-workspaces: pip install '.[dashboard]'.") from error
+        raise RuntimeError("The dashboard needs wandb-workspaces: pip install wandb-workspaces.") from error
 
     def plot(panel: Panel, place: int) -> Any:
         layout = wr.Layout(x=place % 3 * 8, y=place // 3 * 6, w=8, h=6)

@@ -51,6 +51,7 @@ def probe(code: str, *arguments: str, cwd: Path) -> tuple[str, dict]:
         ("r1zero.data -h", "usage: python -m r1zero.data"),
         ("r1zero.memory --help", "Powered by Hydra"),
         ("r1zero.sample -h", "usage: python -m r1zero.sample"),
+        ("r1zero.export -h", "usage: python -m r1zero.export"),
         ("r1zero.report -h", "usage: python -m r1zero.report"),
         ("r1zero.dashboard -h", "usage: python -m r1zero.dashboard"),
     ],
@@ -77,6 +78,7 @@ def test_help_and_config_are_printed_at_once(arguments: str, said: str, tmp_path
         ("r1zero.memory trainer.zzz=1", "has no such key"),
         ("r1zero.evaluate eval.k=[9]", "pass@9 needs at least 9 samples"),
         ("r1zero.evaluate compare=one", "give two results"),
+        ("r1zero.export nowhere", "which does not exist"),
         ("r1zero.data trainer.temperature=0", "must be above 0"),
     ],
 )

@@ -1,7 +1,9 @@
 """Base beside trained, in the terminal."""
 
+import io
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,9 +15,11 @@ from toy import compose_config
 from r1zero import sample
 from r1zero.config.schema import ModelConfig
 from r1zero.models.load import load_model, load_tokenizer
+from r1zero.rollout.engine import Engine
 from r1zero.rollout.sampling import Sampling
 from r1zero.runs.reading import load_run
 from r1zero.tasks.build import build_task
+from r1zero.tasks.prompts import render, render_turns
 
 WEIGHTS = Path(__file__).parents[2] / "r1zero" / "nano" / "weights"
 
@@ -94,3 +98,87 @@ def test_a_prompt_is_as_in_training(run_dir: Path) -> None:
 
 def test_columns_keep_line_breaks() -> None:
     assert sample.columns(["a\nb", "c"], 25) == ["a           |  c", "b           |"]
+
+
+# ---- A conversation ----
+
+
+def said(
+    run_dir: Path, lines: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *more: str
+) -> str:
+    monkeypatch.setattr("sys.stdin", io.StringIO(lines))
+    sample.main([str(run_dir), "--max-tokens", "8", *more])
+    return capsys.readouterr().out
+
+
+def test_a_conversation_keeps_its_turns(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prompts: list[str] = []
+    stream = Engine.stream
+
+    def recorded(engine: Engine, prompt: str, key: str, sampling: Sampling) -> Iterator[str]:
+        prompts.append(prompt)
+        return stream(engine, prompt, key, sampling)
+
+    monkeypatch.setattr(Engine, "stream", recorded)
+    one, two = "Numbers: 3 5 7 Target: 22", "Numbers: 1 2 3 Target: 6"
+    out = said(run_dir, f"{one}\n\nhello\n/help\n{two}\n/reset\n{two}\n/quit\n{one}\n", monkeypatch, capsys)
+    first, _, second, _, anew, _ = prompts  # twice each, for base and trained
+    assert first == f"{one} <think>\n"
+    assert second.startswith(first) and second.endswith(f"\n\n{two} <think>\n") and len(second) > len(first + two) + 12
+    assert anew == f"{two} <think>\n"
+    assert "error: prompt = 'hello': holds something" in out and "/help: no such command" in out
+    assert out.count("now (final)") == 3
+
+
+def test_the_first_turn_is_the_single_prompt(
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = said(run_dir, "Numbers: 3 5 7 Target: 22\n", monkeypatch, capsys)
+    sample.main([str(run_dir), "Numbers: 3 5 7 Target: 22", "--max-tokens", "8"])
+    assert out.endswith(capsys.readouterr().out)
+
+
+def chat(positions: int, max_tokens: int) -> sample.Chat:
+    config = ModelConfig(name="nano", path="nano")
+    engine = sample.plain_engine(load_model(config), load_tokenizer(config))
+    return sample.Chat([engine], ["now"], None, Sampling(max_tokens=max_tokens), 0, positions)
+
+
+def test_what_does_not_fit_drops_the_oldest_turns_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    talk = chat(positions=40, max_tokens=8)
+    for _ in range(4):
+        talk.say("Numbers: 3 5 7 Target: 22 <think>")  # 9 tokens with <bos>; a whole turn has up to 18
+    out = capsys.readouterr().out
+    assert "(The models read 40 tokens: the oldest turns, " in out
+    assert len(talk.turns[0]) == 4
+    with pytest.raises(ValueError, match=r"prompt: \d+ tokens and up to 8 of the reply, and the model reads 40"):
+        talk.say("3 " * 40)
+    assert len(talk.turns[0]) == 4
+
+
+def test_a_chat_template_holds_the_conversation() -> None:
+    tokenizer = load_tokenizer(ModelConfig(name="nano", path="nano"))
+    tokenizer.chat_template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}{% if add_generation_prompt %}[go]{% endif %}"
+    )
+    task = compose_config("task=gsm8k", "reward=math", "task.template=boxed_chat").task
+    text = render_turns([("one?", "1")], "two?", task, tokenizer)
+    roles = [part.split("]")[0] for part in text.split("[")[1:]]
+    assert roles == ["system", "user", "assistant", "user", "go"]
+    assert "[assistant]1[user]two?" in text
+    assert render_turns([], "two?", task, tokenizer) == render("two?", task, tokenizer)
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, EOFError])
+def test_ctrl_c_and_ctrl_d_end_it(
+    run_dir: Path, ends: type[BaseException], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(prompt: str) -> str:
+        raise ends
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", interrupted)
+    sample.main([str(run_dir)])
+    assert capsys.readouterr().out.endswith("/quit or Ctrl-D ends.\n\n")

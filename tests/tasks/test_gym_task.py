@@ -48,7 +48,7 @@ def test_only_formulas_reach_sympy(answer: str, expected: bool) -> None:
 
 @pytest.mark.skipif(is_installed(), reason="the package is there")
 def test_without_the_package_the_message_says_what_to_install(tokenizer: PreTrainedTokenizerFast) -> None:
-    with pytest.raises(ValueError, match=r"pip install '.\[reasoning_gym\]'"):
+    with pytest.raises(ValueError, match="pip install reasoning-gym"):
         build_task(compose_config("task=reasoning_gym", "reward=reasoning_gym"), tokenizer)
 
 

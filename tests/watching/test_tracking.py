@@ -235,7 +235,7 @@ def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", ["tensorboard", "trackio"])
 def test_a_missing_tracker_is_said_at_once(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda package: None)
-    with pytest.raises(ValueError, match=rf"pip install {name}, or '.\[{name}\]'"):
+    with pytest.raises(ValueError, match=f"pip install {name}"):
         compose_config(f"tracker={name}")
 
 
@@ -303,4 +303,4 @@ def test_without_its_package_the_dashboard_says_what_to_install(
     monkeypatch.setitem(sys.modules, "wandb_workspaces", None)
     with pytest.raises(SystemExit):
         dashboard.main(["--entity", "e"])
-    assert "pip install '.[dashboard]'" in capsys.readouterr().err
+    assert "pip install wandb-workspaces" in capsys.readouterr().err
