@@ -124,7 +124,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
         ValueError: The run cannot work, or a model, data set or package cannot be had; says what to set.
     """
     from r1zero.models.cpu import speed_up_cpu
-    from r1zero.models.fit import check_context, check_tokenizer_fits, longest_prompt
+    from r1zero.models.fit import check_context, check_finite, check_tokenizer_fits, longest_prompt
     from r1zero.models.load import load_tokenizer
     from r1zero.models.lora import load_policy
     from r1zero.rollout.engine import check_loop, choose_loop, stop_strings_of
@@ -148,6 +148,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     task = replace(task, train=enough_rows(task.train, args))
     model = load_policy(config)
     check_tokenizer_fits(model, tokenizer, config.model)
+    check_finite(model, config.model)
     check_context(model, prompt_tokens, trainer_value(config.trainer, "max_completion_length"), MAX_TOKENS)
     check_context(model, prompt_tokens, config.eval.max_tokens or 0, "eval.max_tokens")
     check_loop(config.rollout.backend, stop_strings_of(config, choose_loop(config.rollout.backend, model)), model)

@@ -59,7 +59,9 @@ def names_in(group: str, folders: Sequence[Path]) -> list[str]:
 
 def is_own(value: str, group: str, folders: Sequence[Path]) -> bool:
     """Whether the value is neither a name in ``conf/`` nor a list of them, as a sweep has it."""
-    return bool(value) and "," not in value and "(" not in value and value not in names_in(group, folders)
+    if not value or value in names_in(group, folders):
+        return False
+    return not re.search(r"[,(]", value) or Path(value).exists()
 
 
 def model_words(value: str, folders: Sequence[Path], given: set[str]) -> list[str]:
@@ -111,6 +113,6 @@ def is_embedded(path: Path) -> bool:
 
 def quoted(value: str) -> str:
     """The value as Hydra's grammar takes any text."""
-    if re.fullmatch(r"[\w./@:-]+", value):
+    if re.fullmatch(r"[\w./@:-]+", value, re.ASCII):
         return value
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -26,6 +26,20 @@ def check_tokenizer_fits(model: PreTrainedModel, tokenizer: PreTrainedTokenizerB
         )
 
 
+def check_finite(model: PreTrainedModel, config: ModelConfig) -> None:
+    """No weight is NaN or infinite.
+
+    Raises:
+        ValueError: One is; names the first such tensor.
+    """
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight.detach().sum(dtype=torch.float32)):
+            raise ValueError(
+                f"model.path = {config.path}: {name} has values that are not finite, so that nothing can be sampled. "
+                "Set a checkpoint from before they came."
+            )
+
+
 def longest_prompt(prompts: Iterable[str], tokenizer: PreTrainedTokenizerBase) -> int:
     """Tokens of the longest prompt; 0 without any."""
     candidates = sorted(set(prompts), key=len, reverse=True)[:LOOKED_AT]

@@ -5,7 +5,7 @@ import json
 import logging
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from huggingface_hub import constants, try_to_load_from_cache
@@ -51,11 +51,18 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
     dtype = getattr(torch, config.dtype, None)
     if dtype not in (torch.float32, torch.bfloat16, torch.float16):
         raise ValueError(f"model.dtype = {config.dtype}: must be float32, bfloat16 or float16.")
-    options = {} if config.attn_implementation is None else {"attn_implementation": config.attn_implementation}
+    options: dict[str, Any] = (
+        {} if config.attn_implementation is None else {"attn_implementation": config.attn_implementation}
+    )
     try:
         where = find(config)
         base = adapter_base(where)
-        model = AutoModelForCausalLM.from_pretrained(base or where, dtype=dtype, **options)
+        options["output_loading_info"] = True
+        model, loaded = cast(Any, AutoModelForCausalLM.from_pretrained(base or where, dtype=dtype, **options))
+        if missing := sorted(loaded["missing_keys"]):
+            raise ValueError(
+                f"{len(missing)} of its weights are not in the files and would be random: {missing[0]}, ..."
+            )
         return with_adapter(model, where, is_trainable=False).merge_and_unload() if base else model
     except MemoryError:
         raise

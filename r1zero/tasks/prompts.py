@@ -5,6 +5,9 @@ The judges always read prefill + completion, so a format rule means the same und
 """
 
 import logging
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
@@ -17,6 +20,7 @@ from r1zero.tasks.task import Row, Task
 
 log = logging.getLogger(__name__)
 
+LOOKED_AT = 200  # rows read back where no token tells that something is unknown: reading all of 300 k takes a minute
 PLACE = "<question>"  # stands for a question that is not known yet
 BETWEEN = "\n\n"  # of two turns without a chat template
 
@@ -77,19 +81,39 @@ def has_unknown(prompt: str, tokenizer: PreTrainedTokenizerBase) -> bool:
     return tokenizer.unk_token_id is not None and tokenizer.unk_token_id in encode(prompt, tokenizer)
 
 
+def unreadable(prompt: str, tokenizer: PreTrainedTokenizerBase) -> str | None:
+    """How much of ``prompt`` the tokenizer has no tokens for; None when it can write all of it."""
+    try:
+        ids = encode(prompt, tokenizer)
+    except Exception:  # what tokenizers raises where a word is missing and there is no unknown token has no type
+        return "words"
+    if tokenizer.unk_token_id is not None and (unknown := ids.count(tokenizer.unk_token_id)):
+        return f"{unknown} token(s)"
+    written = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    lost = Counter(letters(prompt)) - Counter(
+        letters(str(written))
+    )  # without an unknown token, some leave out characters
+    return f"{lost.total()} character(s)" if lost else None
+
+
+def letters(text: str) -> str:
+    """The text without what a tokenizer may change: space, case, and forms of one letter."""
+    return re.sub(r"\s", "", unicodedata.normalize("NFKC", text).casefold())
+
+
 def check_prompts(task: Task, config: Config, tokenizer: PreTrainedTokenizerBase) -> None:
     """The tokenizer can write the prompts, and the template is meant for such a tokenizer.
 
     Raises:
         ValueError: A prompt holds something that the tokenizer has no token for.
     """
-    if tokenizer.unk_token_id is not None:
-        for row in (*task.train, *task.test):
-            if unknown := encode(row["prompt"], tokenizer).count(tokenizer.unk_token_id):
-                raise ValueError(
-                    f"task = {task.name}: {unknown} token(s) of the prompt {row['prompt']!r:.120} are unknown to the "
-                    f"tokenizer of model = {config.model.name}, which could not read it. Set another model."
-                )
+    rows = [*task.train, *task.test]
+    for row in rows if tokenizer.unk_token_id is not None else rows[:LOOKED_AT]:
+        if reason := unreadable(row["prompt"], tokenizer):
+            raise ValueError(
+                f"task = {task.name}: {reason} of the prompt {row['prompt']!r:.120} are unknown to the "
+                f"tokenizer of model = {config.model.name}, which could not read it. Set another model."
+            )
     if tokenizer.chat_template is not None and TEMPLATES[config.task.template].system is None:
         log.info(
             "The tokenizer of %s has a chat template, and task.template=%s does not use it: right for a base model. "

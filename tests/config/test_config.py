@@ -163,3 +163,11 @@ def test_suggested_batches_work() -> None:
     with pytest.raises(ValueError, match=r"Nearest that work: .*batch_size=2 or 4"):
         compose_config("trainer.per_device_train_batch_size=3", "trainer.gradient_accumulation_steps=4")
     compose_config("trainer.per_device_train_batch_size=2", "trainer.gradient_accumulation_steps=4")
+
+
+@pytest.mark.parametrize("name", ["mödel", "my model, v1=2", "it's (new)"])
+def test_a_folder_of_any_name_is_a_model(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    model = compose_config(*expand([f"model={name}", "task=gsm8k", *CPU])).model
+    assert (model.path, model.name) == (name, name)

@@ -1,14 +1,17 @@
 """Loading models: where they come from, and what is said when they are not there."""
 
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 import torch
 from huggingface_hub import constants
+from toy import build_tiny_model
 
 import r1zero.models.hub
 from r1zero.config.schema import ModelConfig
+from r1zero.models.fit import check_finite
 from r1zero.models.load import load_model, load_tokenizer
 
 
@@ -21,6 +24,23 @@ def test_the_embedded_model_loads_in_float32() -> None:
 def test_an_unknown_type_is_refused() -> None:
     with pytest.raises(ValueError, match=r"model.dtype = float31: must be float32, bfloat16 or float16"):
         load_model(ModelConfig(name="nano", path="nano", dtype="float31"))
+
+
+def test_weights_that_the_files_lack_are_not_made_up(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(ValueError, match=r"weights are not in the files and would be random: model.layers.2"):
+        load_model(ModelConfig(name="own", path=str(tmp_path)))
+
+
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
+    model, config = build_tiny_model(tmp_path), ModelConfig(name="own", path=str(tmp_path))
+    check_finite(model, config)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match=r"lm_head.weight has values that are not finite"):
+        check_finite(model, config)
 
 
 @pytest.fixture

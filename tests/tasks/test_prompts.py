@@ -8,7 +8,7 @@ from r1zero.config.templates import TEMPLATES
 from r1zero.models.tokens import encode
 from r1zero.nano.tokenizer import build_tokenizer
 from r1zero.tasks.countdown import build_countdown
-from r1zero.tasks.prompts import question_of, render
+from r1zero.tasks.prompts import question_of, render, unreadable
 
 CHAT = "{% for m in messages %}<bos>{{ m.role }}: {{ m.content }}\n{% endfor %}assistant: "
 
@@ -95,3 +95,16 @@ def test_a_prompt_the_tokenizer_cannot_write_is_refused(tokenizer: PreTrainedTok
     )
     with pytest.raises(ValueError, match="integers 0 to 200"):
         build_countdown(config.task, config.reward, tokenizer)
+
+
+def test_what_a_tokenizer_without_an_unknown_token_cannot_write_is_told(
+    text_tokenizer: PreTrainedTokenizerFast,
+) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    assert unreadable("What is 1 + 2? \u00e4\u4f60", text_tokenizer) is None
+    words = Tokenizer(models.WordLevel({"What": 0, "is": 1}))
+    words.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert unreadable("What was", PreTrainedTokenizerFast(tokenizer_object=words)) == "words"
+    letters = Tokenizer(models.BPE(vocab={"W": 0, "h": 1, "a": 2, "t": 3}, merges=[]))
+    assert unreadable("What?", PreTrainedTokenizerFast(tokenizer_object=letters)) == "1 character(s)"
