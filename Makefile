@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all check bench clean
+.PHONY: help setup train test test-all check bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ bench: setup ## our speed beside the peers' (about 15 minutes)
 	$(BIN)/python -m benchmarks.rollout
 	$(BIN)/python -m benchmarks.train_step
 	$(BIN)/python -m benchmarks.sandbox
+
+docs: setup ## build the pages into docs/_build (Sphinx; any warning fails)
+	$(BIN)/python -m pip install --quiet "sphinx==9.0.4" "myst-parser==5.2.0" "furo==2025.12.19"
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build
+	@echo docs/_build/index.html
 
 clean: ## remove the virtual environment and caches, never runs
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis

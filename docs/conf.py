@@ -42,7 +42,8 @@ def default_of(field: dataclasses.Field) -> str:
         value = field.default_factory()
     else:
         return ""
-    return "" if value == "???" else f"`{str(value).lower() if isinstance(value, bool | None) else value}`"
+    written = "null" if value is None else str(value).lower() if isinstance(value, bool) else value
+    return "" if value == "???" else f"`{written}`"
 
 
 def table(prefix: str, cls: type) -> list[str]:

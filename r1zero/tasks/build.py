@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerBase
 from r1zero.config.checks import check_pays, pay_by_default
 from r1zero.config.kinds import imported
 from r1zero.config.schema import Config, RewardConfig
-from r1zero.tasks.own_judges import own_judges
+from r1zero.tasks.own_judges import own_judge
 from r1zero.tasks.recipes import RECIPES, with_recipes
 from r1zero.tasks.task import Task
 
@@ -44,7 +44,8 @@ def with_own_judges(task: Task, reward: RewardConfig) -> Task:
     """
     if taken := sorted(reward.judges.keys() & {*task.judges, *RECIPES}):
         raise ValueError(f"reward.judges.{taken[0]}: there is a judge of this name; call yours otherwise.")
-    own = own_judges(reward.judges)
+    columns = {"completion_ids", *(task.train or task.test)[0]}
+    own = {name: own_judge(name, path, columns) for name, path in reward.judges.items()}
     judges = task.judges | own
     accuracy = reward.accuracy or task.accuracy_judge
     if accuracy not in judges:

@@ -43,6 +43,19 @@ def text(text, row):
 
 def two(completions, **columns):
     return [1.0, 2.0]
+
+def turns(prompts: list[list[dict]], completions: list[list[dict]]):
+    assert prompts[0][0]["role"] == "user"
+    return [float("3" in turn[0]["content"]) for turn in completions]
+
+async def waits(completions, **columns):
+    return [0.5]
+
+def leaves(text, row):
+    raise SystemExit("no")
+
+def wants(completions, grade):
+    return [1.0]
 """
 
 
@@ -52,7 +65,7 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ve
     (tmp_path / "my_judges.py").write_text(MODULE)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "my_judges", raising=False)
-    return lambda name: own_judge("mine", f"my_judges:{name}")("<think>\n1 + 2 = 3", ROW)
+    return lambda name: own_judge("mine", f"my_judges:{name}", ROW)("<think>\n1 + 2 = 3", ROW)
 
 
 @pytest.mark.parametrize(
@@ -62,6 +75,8 @@ def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Ve
         ("number", 1.0, Outcome.CORRECT),
         ("reward", -2.5, Outcome.WRONG),  # TRL's form; it may pay less than nothing
         ("picky", 9.0, Outcome.CORRECT),
+        ("turns", 1.0, Outcome.CORRECT),
+        ("waits", 0.5, Outcome.WRONG),
     ],
 )
 def test_both_forms_and_all_returns(judge: Callable[[str], Verdict], name: str, score: float, outcome: Outcome) -> None:
@@ -78,7 +93,8 @@ def test_none_is_not_wrong(judge: Callable[[str], Verdict], monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("raises", "reward.judges.mine = my_judges:raises raised KeyError: 'missing' on the prompt 'Numbers: 1 2"),
+        ("raises", "my_judges:raises raised KeyError: 'missing' (my_judges.py, line 18) on the prompt 'Numbers: 1 2"),
+        ("leaves", "my_judges:leaves raised SystemExit: no (my_judges.py"),
         ("text", "my_judges:text returned 'good' on the prompt"),
         ("two", "my_judges:two returned [1.0, 2.0]"),
     ],
@@ -89,6 +105,11 @@ def test_a_judge_that_fails_is_named_with_its_row(judge: Callable[[str], Verdict
     message = str(raised.value)
     assert said in message and "with the completion '1 + 2 = 3'" in message and "It must return" in message
     assert "\n" not in message
+
+
+def test_a_column_that_no_row_has_is_refused_at_the_start(judge: Callable[[str], Verdict]) -> None:
+    with pytest.raises(ValueError, match=r"my_judges:wants: asks for grade, and a row has prompts, .*level"):
+        judge("wants")
 
 
 def test_it_pays_beside_the_tasks_judge_or_in_its_place(
