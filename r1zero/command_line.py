@@ -66,6 +66,8 @@ def quiet() -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # we rely on rollout_func, and pin TRL's major version
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers|trl|torch.distributed")
     transformers.utils.logging.disable_progress_bar()
+    # It tells that a resumed run saves or evaluates at other steps, which the command asked for and the run notes.
+    logging.getLogger("transformers.trainer_utils").setLevel(logging.ERROR)
     logging.getLogger("ContinuousBatchingLogger").setLevel(logging.WARNING)  # else a dozen lines into the bar
     if not torch.cuda.is_available():
         os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found none

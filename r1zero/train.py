@@ -26,9 +26,10 @@ from r1zero.config.trainer_keys import trainer_value
 from r1zero.launching import placement
 from r1zero.launching.launch import RANK_FLAG, die_with_launcher, launch
 from r1zero.launching.stopping import StopRequestedError
-from r1zero.runs.checkpoints import how_to_go_on, last_checkpoint, resumed_trainer, step_of
+from r1zero.runs.checkpoints import how_to_go_on, last_checkpoint, resume_command, resumed_trainer, step_of
 from r1zero.runs.directory import add_facts, forget_after, is_finished, load_config, release_run_dir, write_status
 from r1zero.runs.layout import ADAPTER, CHECKPOINTS, FINAL, METRICS
+from r1zero.runs.reshard import LOAD_UNIVERSAL, needs_resharding, reshard
 from r1zero.runs.resume import open_run
 from r1zero.sweeping.callback import with_sweep_dir
 
@@ -82,8 +83,12 @@ def train(config: Config, run_dir: Path) -> int:
     rank, checkpoint = placement.rank(), last_checkpoint(run_dir / CHECKPOINTS)
     last_step = step_of(checkpoint) if checkpoint else -1
     try:
-        as_resumed = resumed_trainer(checkpoint, placement.num_ranks(config), config.trainer, bool(config.deepspeed))
-        config = replace(config, trainer=as_resumed)
+        num_ranks = placement.num_ranks(config)
+        config = replace(config, trainer=resumed_trainer(checkpoint, num_ranks, config.trainer))
+        if checkpoint and needs_resharding(checkpoint, num_ranks):
+            if rank == 0:  # the others wait for it where they join
+                reshard(checkpoint)
+            config = replace(config, deepspeed=config.deepspeed | LOAD_UNIVERSAL)
         args, task, model, tokenizer = prepare(config, run_dir)
     except ValueError as error:
         if rank == 0:
@@ -112,7 +117,7 @@ def train(config: Config, run_dir: Path) -> int:
         write_status(run_dir, "stopped" if stopped_by else "finished", trainer.state.global_step)
         show(run_dir)
         if stopped_by:
-            print(f"go on      python -m r1zero.train resume={run_dir}")
+            print(f"go on      {resume_command(run_dir)}")
     trainer.stop_signal.release()
     return 128 + stopped_by if stopped_by else 0
 

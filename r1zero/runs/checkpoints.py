@@ -8,17 +8,21 @@ is ``r1zero.training.durable``'s business. Sizes are checked, not contents: a fl
 import json
 import logging
 import os
+import re
+import shlex
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from r1zero.config.shorthand import quoted
 from r1zero.config.trainer_keys import trainer_value
-from r1zero.runs.layout import CHECKPOINTS, CONFIG, FINAL
+from r1zero.runs.layout import ADAPTER, CHECKPOINTS, CONFIG, FINAL
 
 log = logging.getLogger(__name__)
 
 MANIFEST = "complete.json"
+MODEL_CONFIG, ADAPTER_CONFIG = "config.json", "adapter_config.json"  # of transformers and peft
 PARTIAL = ".partial"  # folder of checkpoints that are being written
 
 
@@ -95,39 +99,56 @@ def last_checkpoint(folder: Path) -> Path | None:
 
 def how_to_go_on(run_dir: Path) -> str:
     """A sentence that names the last good checkpoint and the command that takes it up."""
-    checkpoint = last_checkpoint(run_dir / CHECKPOINTS)
+    checkpoint, command = last_checkpoint(run_dir / CHECKPOINTS), resume_command(run_dir)
     if checkpoint is None:
-        return f"There is no checkpoint yet: resume={run_dir} begins again."
-    return f"The last good checkpoint is {checkpoint}: resume={run_dir} goes on from it."
+        return f"There is no checkpoint yet: {command} begins again."
+    return f"The last good checkpoint is {checkpoint}: {command} goes on from it."
 
 
-def resumed_trainer(checkpoint: Path | None, num_ranks: int, trainer: dict[str, Any], zero: bool) -> dict[str, Any]:
+def resume_command(run_dir: Path) -> str:
+    """The command that goes on with the run, as a shell takes it.
+
+    >>> print(resume_command(Path("runs/first")), resume_command(Path("my runs/1")), sep="\n")
+    python -m r1zero.train resume=runs/first
+    python -m r1zero.train "resume='my runs/1'"
+    """
+    word = f"resume={quoted(str(run_dir))}"
+    return f"python -m r1zero.train {word if shlex.quote(word) == word else double_quoted(word)}"
+
+
+def double_quoted(word: str) -> str:
+    """The word in double quotes, within which Hydra's single ones stay as they are."""
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", word) + '"'
+
+
+def resumed_trainer(checkpoint: Path | None, num_ranks: int, trainer: dict[str, Any]) -> dict[str, Any]:
     """``trainer`` as ``num_ranks`` go on from ``checkpoint``: with batches as large as those that it was made in.
 
-    Without ZeRO all ranks hold the same weights and moments, rows are numbered over all ranks, and randomness is keyed
-    by them: another number of ranks goes on with the same completions, up to rounding.
+    Rows are numbered over all ranks and randomness is keyed by them: another number of ranks goes on with the same
+    completions, up to rounding.
 
     Raises:
-        ValueError: Another number of ranks wrote it, and its shards or batches do not fit this one.
+        ValueError: Another number of ranks wrote it, and its batches do not fit this one.
     """
     if checkpoint is None:
         return trainer
     facts = read_facts(checkpoint)
     before, rows = facts["num_ranks"], trainer_value(trainer, "per_device_train_batch_size")
     batch = facts.get("batch") or rows * trainer_value(trainer, "gradient_accumulation_steps") * before
-    if before != num_ranks:
-        advice = f"Set launch.num_processes={before}, or start a new run from its weights (model={checkpoint})."
-        if zero:
-            raise ValueError(
-                f"{checkpoint} holds the ZeRO shards of {before} rank(s), and this run has {num_ranks}. {advice}"
-            )
-        if batch % (rows * num_ranks) or trainer_value(trainer, "steps_per_generation") or facts.get("reused"):
-            raise ValueError(
-                f"{checkpoint} was written by {before} rank(s) in batches of {batch} completions, which {num_ranks} "
-                f"rank(s) with trainer.per_device_train_batch_size = {rows} cannot go on with. {advice}"
-            )
-        log.info("%s was written by %d rank(s); %d go on with the same batches.", checkpoint, before, num_ranks)
+    if before != num_ranks and (
+        batch % (rows * num_ranks) or trainer_value(trainer, "steps_per_generation") or facts.get("reused")
+    ):
+        raise ValueError(
+            f"{checkpoint} was written by {before} rank(s) in batches of {batch} completions, which {num_ranks} "
+            f"rank(s) with trainer.per_device_train_batch_size = {rows} cannot go on with. {other_ways(checkpoint)}"
+        )
     return trainer | {"gradient_accumulation_steps": batch // (rows * num_ranks)}
+
+
+def other_ways(checkpoint: Path) -> str:
+    """What to do with a checkpoint that this number of ranks cannot take up."""
+    ranks = read_facts(checkpoint)["num_ranks"]
+    return f"Set launch.num_processes={ranks}, or start a new run from its weights (model={checkpoint})."
 
 
 def best(found: list[tuple[Path, dict[str, Any]]], count: int) -> list[Path]:
@@ -153,34 +174,49 @@ def clear_partial(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def newest_checkpoint(run_dir: Path) -> Path:
-    """``checkpoints/final``, or else the checkpoint of the highest step.
+def newest_checkpoint(run_dir: Path, adapter: bool = False) -> Path:
+    """The weights of the highest step: ``checkpoints/final``, or a checkpoint that a killed run wrote after it.
+
+    Args:
+        run_dir: The run directory.
+        adapter: Of a LoRA run the adapter alone, rather than the model that it is merged into.
 
     Raises:
         ValueError: There is none yet.
     """
-    final = run_dir / CHECKPOINTS / FINAL
-    if (final / "config.json").is_file():
-        return final
-    saved = {path: path.name.rpartition("-")[2] for path in (run_dir / CHECKPOINTS).glob("checkpoint-*")}
-    steps = {int(step): path for path, step in saved.items() if step.isdigit() and (path / "config.json").is_file()}
-    if not steps:
+    folder = run_dir / CHECKPOINTS
+    named, file = (ADAPTER, ADAPTER_CONFIG) if adapter else (FINAL, MODEL_CONFIG)
+    found = {path: step_of(path) for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()}
+    found = {path: step for path, step in found.items() if holds_weights(path) and (path / file).is_file() >= adapter}
+    if (folder / named / file).is_file():
+        try:
+            found[folder / named] = read_facts(folder / named)["step"]
+        except ValueError:  # a folder from elsewhere, or one torn, has no step to compare
+            found = {folder / named: 0}
+    if not found and adapter:
+        return newest_checkpoint(run_dir)
+    if not found:
         raise ValueError(
-            f"{run_dir / CHECKPOINTS}: holds no model yet. Wait for the end of the run, or have it save on the way: "
+            f"{folder}: holds no model yet. Wait for the end of the run, or have it save on the way: "
             "trainer.save_strategy=steps trainer.save_steps=50."
         )
-    return steps[max(steps)]
+    return max(found, key=lambda path: (found[path], path.name == named))
 
 
-def model_folder(path: str) -> str:
+def holds_weights(path: Path) -> bool:
+    """Whether a whole model, or an adapter that names its model, is in the folder."""
+    return any((path / name).is_file() for name in (MODEL_CONFIG, ADAPTER_CONFIG))
+
+
+def model_folder(path: str, adapter: bool = False) -> str:
     """Where the model at ``model.path`` lies: of a run, its newest checkpoint; anything else is itself.
 
     Raises:
         ValueError: The run has saved none yet.
     """
     run = Path(path)
-    is_run = (run / CONFIG).is_file() and not (run / "config.json").is_file()
-    return str(newest_checkpoint(run).resolve()) if is_run else path
+    is_run = (run / CONFIG).is_file() and not (run / MODEL_CONFIG).is_file()
+    return str(newest_checkpoint(run, adapter).resolve()) if is_run else path
 
 
 def checkpoint_path(run: Path, checkpoint: str) -> Path:

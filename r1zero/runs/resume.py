@@ -44,7 +44,8 @@ def open_run(config: Config, run_dir: Path, overrides: list[str]) -> tuple[Confi
     Raises:
         ValueError: There is nothing to resume, or the command asks for another config.
     """
-    new = replace(config, resume=None, model=replace(config.model, path=model_folder(config.model.path)))
+    weights = model_folder(config.model.path, adapter=config.peft.method == "lora")
+    new = replace(config, resume=None, model=replace(config.model, path=weights))
     if config.resume == "auto":
         place = run_dir if holds_run(run_dir) else newest_unfinished(run_dir.parent, new)
         if place is None:
@@ -107,12 +108,18 @@ def extend(place: Path, stored: Config, changed: Config) -> None:
             f"run from its weights with model={place}."
         )
     different = {key: [old, new] for key, old, new in differing(asdict(stored), asdict(changed))}
-    if steps != trainer_value(stored.trainer, "max_steps"):
-        log.info("%s goes on from step %d to step %d; the learning rate is that of a run so long.", place, done, steps)
-        (place / STATUS).unlink(missing_ok=True)
-    write_text(yaml.safe_dump(asdict(replace(changed, resume=None)), sort_keys=False), place / CONFIG)
+    change = {"after_step": done, "from_to": different}
     earlier = read_json(place / ENVIRONMENT).get("changes", []) if (place / ENVIRONMENT).is_file() else []
-    add_facts(place, {"changes": [*earlier, {"after_step": done, "from_to": different}]})
+    if earlier[-1:] != [change]:  # killed before the config was written, and asked for again
+        add_facts(place, {"changes": [*earlier, change]})
+    if different.keys() & {"trainer.max_steps", "trainer.num_train_epochs"}:
+        epochs = trainer_value(changed.trainer, "num_train_epochs")
+        end = f"step {steps}" if steps > 0 else f"epoch {epochs}"
+        log.info(
+            "%s goes on from step %d to %s. From here the learning rate is that of a run so long.", place, done, end
+        )
+        (place / STATUS).unlink(missing_ok=True)  # before the config: a run with neither goes on to its old end
+    write_text(yaml.safe_dump(asdict(replace(changed, resume=None)), sort_keys=False), place / CONFIG)
 
 
 def newest_unfinished(folder: Path, config: Config) -> Path | None:

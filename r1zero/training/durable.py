@@ -16,14 +16,17 @@ from typing import Any, cast
 import torch
 from accelerate.utils import DistributedType, broadcast_object_list
 from safetensors import SafetensorError
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer
 from transformers.trainer_utils import SaveStrategy
 
 from r1zero.config.schema import Config
 from r1zero.launching.stopping import StopSignal
 from r1zero.runs.checkpoints import PARTIAL, best, clear_partial, read_facts, rotate, seal, step_of, whole_checkpoints
+from r1zero.runs.reshard import LOAD_UNIVERSAL
 from r1zero.training.guard import StepGuard, diagnosis, is_finite
 from r1zero.training.run_state import Randomness, RunState
+from r1zero.training.universal import mend_optimizer
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +170,7 @@ class DurableTrainer(Trainer):
         checkpoint = args[3] if len(args) > 3 else kwargs["resume_from_checkpoint"]
         if checkpoint is None:
             return epochs, micro_batches
+        self.state.compute_steps(self.args, self.state.max_steps)  # how often to save and evaluate is not the file's
         path = Path(checkpoint)
         # A rank that the writer did not have begins as the first one.
         places = [path / f"run_state_{rank}.pt" for rank in (self.accelerator.process_index, 0)]
@@ -180,6 +184,24 @@ class DurableTrainer(Trainer):
         self.accuracy = facts.get("accuracy")
         self.args.eval_on_start = state.evaluation_due
         return epochs, micro_batches
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        """transformers', and the learning rate of the next step from this run's schedule, not from that of the file.
+
+        They are the same unless the run goes on for longer: then the file may end in a learning rate of zero.
+        """
+        super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None and self.config.deepspeed.get("checkpoint") == LOAD_UNIVERSAL["checkpoint"]:
+            mend_optimizer(cast(Any, self.optimizer).optimizer.optimizer, Path(checkpoint))
+        schedule = getattr(self.lr_scheduler, "scheduler", self.lr_scheduler)  # DeepSpeed's wrapper holds it
+        if checkpoint is None or not isinstance(schedule, LambdaLR):
+            return
+        step = schedule.last_epoch
+        schedule._last_lr = [
+            rate * share(step) for rate, share in zip(schedule.base_lrs, schedule.lr_lambdas, strict=True)
+        ]
+        for group, rate in zip(cast(Any, self.optimizer).param_groups, schedule._last_lr, strict=True):
+            group["lr"] = rate
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         """transformers', silent about an output head that is the embedding and therefore is not in the file."""

@@ -154,6 +154,12 @@ INTERNALS = (
         f"{TRAINER}._run_epoch", "trains at least one step; subtracts _tr_loss after logging", RESUME, "31aff00f34c3"
     ),
     Internal(
+        f"{TRAINER}._load_optimizer_and_scheduler",
+        "is called once, also under DeepSpeed, after the weights are loaded; it puts the file's learning rates back",
+        "tests/runs/test_extend.py",
+        "741032f57d6f",
+    ),
+    Internal(
         f"{TRAINER}._issue_warnings_after_load", "takes torch's missing and unexpected keys", RESUME, "7ccdd73aac16"
     ),
     Internal(
