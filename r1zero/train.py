@@ -10,6 +10,8 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +26,7 @@ from r1zero.config.compose import resolve
 from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import trainer_value
 from r1zero.launching import placement
-from r1zero.launching.launch import RANK_FLAG, die_with_launcher, launch
+from r1zero.launching.launch import INTERRUPTED, ORDERLY, RANK_FLAG, die_with_launcher, launch
 from r1zero.launching.stopping import StopRequestedError
 from r1zero.runs.checkpoints import how_to_go_on, last_checkpoint, resume_command, resumed_trainer, step_of
 from r1zero.runs.directory import add_facts, forget_after, is_finished, load_config, release_run_dir, write_status
@@ -59,10 +61,24 @@ def run(composed: DictConfig) -> float | None:
     if placement.placed_from_outside():
         placement.announce_run_dir(run_dir)
     starts_ranks = not placement.placed_from_outside() and (placement.num_ranks(config) > 1 or config.launch.isolate)
-    exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
+    with interrupts_in_one_line(run_dir):
+        exit_code = launch(config, run_dir) if starts_ranks else train(config, run_dir)
+    if exit_code > 128 and exit_code not in ORDERLY:  # a rank was killed; one that failed has said how to go on
+        log.info("%s", how_to_go_on(run_dir))
     if exit_code:
         sys.exit(exit_code)
     return None
+
+
+@contextmanager
+def interrupts_in_one_line(run_dir: Path) -> Iterator[None]:
+    """While it lasts, a Ctrl-C that comes before training catches it ends the process in one line."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if placement.rank() == 0:
+            print(f"Interrupted before training began. {how_to_go_on(run_dir)}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
 
 
 def train(config: Config, run_dir: Path) -> int:
@@ -204,7 +220,8 @@ def train_as_rank(run_dir: Path) -> int:
         stream=sys.stdout,
         format=f"[%(asctime)s][%(name)s][%(levelname)s]{f'[rank {rank}]' if rank else ''} - %(message)s",
     )
-    return train(load_config(run_dir), run_dir)
+    with interrupts_in_one_line(run_dir):
+        return train(load_config(run_dir), run_dir)
 
 
 def main() -> None:

@@ -63,7 +63,10 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
             raise ValueError(
                 f"{len(missing)} of its weights are not in the files and would be random: {missing[0]}, ..."
             )
-        return with_adapter(model, where, is_trainable=False).merge_and_unload() if base else model
+        if base:
+            model = with_adapter(model, where, is_trainable=False).merge_and_unload()
+            model.requires_grad_(True)  # peft froze them
+        return model
     except MemoryError:
         raise
     except Exception as error:  # as above: a torn file, sizes that do not match, an architecture that is no such model

@@ -108,8 +108,9 @@ def how_to_go_on(run_dir: Path) -> str:
 def resume_command(run_dir: Path) -> str:
     """The command that goes on with the run, as a shell takes it.
 
-    >>> print(resume_command(Path("runs/first")), resume_command(Path("my runs/1")), sep="\n")
-    python -m r1zero.train resume=runs/first
+    >>> resume_command(Path("runs/first"))
+    'python -m r1zero.train resume=runs/first'
+    >>> print(resume_command(Path("my runs/1")))
     python -m r1zero.train "resume='my runs/1'"
     """
     word = f"resume={quoted(str(run_dir))}"
