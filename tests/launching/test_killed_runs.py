@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -24,9 +25,9 @@ ONE_RANK = ["launch.num_processes=1"]
 TWO_RANKS_ZERO2 = ["launch.num_processes=2", "deepspeed=zero2"]
 
 
-def start(run_dir: Path, *arguments: str) -> subprocess.Popen[str]:
+def start(run_dir: Path, *arguments: str, small: Sequence[str] = SMALL) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "r1zero.train", *SMALL, *arguments, f"hydra.run.dir={run_dir}"],
+        [sys.executable, "-m", "r1zero.train", *small, *arguments, f"hydra.run.dir={run_dir}"],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,

@@ -95,6 +95,7 @@ def test_an_adapter_goes_on_from_itself(tmp_path: Path) -> None:
     second.tracker.finish()
     assert next(row["kl"] for row in second.state.log_history if "kl" in row) == pytest.approx(0.0, abs=1e-6)
     merged = load_model(compose_config("peft=none", f"model.path={folder}").model)
+    assert all(weight.requires_grad for weight in merged.parameters())  # it can be trained as a whole
     ids = torch.arange(30, 40)[None]
     first.model.eval()
     torch.testing.assert_close(merged.eval()(ids).logits, first.model(ids).logits, atol=1e-4, rtol=0)

@@ -3,96 +3,31 @@
 import errno
 import json
 import math
-import os
 import shutil
 import signal
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 import torch
+from cut_off import STEPS, assert_same, build, outcome, train_and_resume, trained_whole, written
 from safetensors import SafetensorError
-from toy import build_tiny_model, build_trainer, compose_config
 
 from r1zero.launching.stopping import StopRequestedError
 from r1zero.runs.checkpoints import (
     MANIFEST,
     last_checkpoint,
-    resumed_trainer,
     rotate,
-    seal,
     step_of,
     whole_checkpoints,
 )
-from r1zero.runs.directory import claim_run_dir, forget_after
-from r1zero.runs.resume import open_run
+from r1zero.runs.directory import forget_after
 from r1zero.train import fit
 from r1zero.training.durable import CheckpointError
 from r1zero.training.guard import DivergedError
 from r1zero.training.trainer import R1ZeroTrainer
-from rewards import Outcome, Verdict
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-STEPS = 5
-# Every step saved. The 4 prompts make 2 steps an epoch, so the order of later epochs matters.
-BASE: dict[str, Any] = {
-    "max_steps": STEPS,
-    "save_strategy": "steps",
-    "save_steps": 1,
-    "eval_strategy": "steps",
-    "eval_steps": 2,
-    "eval_on_start": "true",
-    "per_device_train_batch_size": 4,
-    "lr_scheduler_type": "linear",
-}
-KEEP_ALL = ["checkpoints.keep_last=100"]
-
-
-def any_text_judge(text: str, row: Any) -> Verdict:
-    """Pays for what a random model may write, so that there is something to learn."""
-    score = sum(map(ord, text)) % 5 / 4
-    return Verdict(score, Outcome.CORRECT if score > 0.5 else Outcome.WRONG)
-
-
-def build(folder: Path, run_dir: Path, last_step: int = -1, **keys: Any) -> R1ZeroTrainer:
-    """A trainer on a fresh copy of the base model."""
-    shutil.rmtree(folder / "tiny", ignore_errors=True)
-    model = build_tiny_model(folder / "tiny")
-    return build_trainer(R1ZeroTrainer, model, run_dir, any_text_judge, last_step, KEEP_ALL, **BASE | keys)
-
-
-def outcome(run_dir: Path, trainer: R1ZeroTrainer) -> tuple[dict, list, dict]:
-    """Weights, metrics without times, completions."""
-    trainer.tracker.finish()
-    rows = [json.loads(line) for line in (run_dir / "metrics.jsonl").read_text().splitlines()]
-    metrics = [
-        {
-            key: value
-            for key, value in row.items()
-            if not key.startswith(("time/", "perf/", "cost/")) and key != "step_time"
-        }
-        for row in rows
-    ]
-    completions = {path.name: pd.read_parquet(path) for path in (run_dir / "completions").glob("*.parquet")}
-    return {name: weight.clone() for name, weight in trainer.model.state_dict().items()}, metrics, completions
-
-
-def trained_whole(tmp_path: Path, **keys: Any) -> tuple[dict, list, dict]:
-    """What a run in ``whole`` that nobody disturbs ends with."""
-    trainer = build(tmp_path, tmp_path / "whole", **keys)
-    trainer.train()
-    return outcome(tmp_path / "whole", trainer)
-
-
-def assert_same(one: tuple[dict, list, dict], other: tuple[dict, list, dict]) -> None:
-    assert one[0].keys() == other[0].keys() and one[2].keys() == other[2].keys()
-    assert one[1] == other[1]
-    for name, frame in one[2].items():
-        pd.testing.assert_frame_equal(frame, other[2][name], check_exact=True)
-    for name, weight in one[0].items():
-        assert torch.equal(weight, other[0][name]), name
 
 
 @pytest.mark.parametrize(
@@ -119,18 +54,6 @@ def test_resuming_from_any_step_changes_nothing(keys: dict[str, Any], tmp_path: 
         trainer = build(tmp_path, run_dir, step, **keys)
         trainer.train(resume_from_checkpoint=str(last_checkpoint(run_dir / "checkpoints")))
         assert_same(outcome(run_dir, trainer), expected)
-
-
-def train_and_resume(tmp_path: Path, cut_off: R1ZeroTrainer, **keys: Any) -> tuple[dict, list, dict]:
-    """What a new process makes of what ``cut_off`` left behind."""
-    cut_off.tracker.finish()
-    run_dir = cut_off.run_dir
-    checkpoint = last_checkpoint(run_dir / "checkpoints")
-    step = step_of(checkpoint) if checkpoint else -1
-    forget_after(run_dir, step)
-    trainer = build(tmp_path, run_dir, max(step, 0) if checkpoint else -1, **keys)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    return outcome(run_dir, trainer)
 
 
 @pytest.mark.parametrize("call", [2, 3, 6, 7, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 5, 8, 11))])
@@ -289,15 +212,6 @@ def test_a_full_disk_stops_the_run_and_keeps_the_checkpoints(
     assert not list(folder.glob(".partial*"))
 
 
-def written(folder: Path, step: int, accuracy: float | None = None) -> Path:
-    """A small sealed checkpoint."""
-    partial = folder / ".partial" / f"checkpoint-{step}"
-    partial.mkdir(parents=True)
-    (partial / "weights").write_bytes(b"0123456789")
-    seal(partial, folder / f"checkpoint-{step}", {"step": step, "accuracy": accuracy})
-    return folder / f"checkpoint-{step}"
-
-
 @pytest.mark.parametrize("how", ["cut short", "file missing", "no manifest", "manifest cut short"])
 def test_a_torn_checkpoint_is_skipped_with_a_message(
     how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -334,60 +248,3 @@ def test_a_new_best_is_saved_when_it_is_measured(tmp_path: Path) -> None:
     trainer.tracker.finish()
     facts = {step_of(path): facts["accuracy"] for path, facts in whole_checkpoints(tmp_path / "run" / "checkpoints")}
     assert facts == {3: 0.3, 5: 0.3}  # the best and the last; the base model's 0.9 at step 0 is no checkpoint
-
-
-# ---- Which run is resumed ----
-
-
-def claimed(path: Path, *overrides: str) -> Path:
-    claim_run_dir(path, compose_config(*overrides))
-    return path
-
-
-def test_resume_auto_takes_the_run_directory_itself(tmp_path: Path) -> None:
-    command = ["resume=auto", "seed=3"]
-    for _ in range(2):  # the first begins the run, the second goes on with it
-        config, place = open_run(compose_config(*command), tmp_path / "run", command)
-        assert (config.seed, config.resume, place) == (3, None, tmp_path / "run")
-
-
-def test_resume_auto_finds_the_newest_unfinished_run_with_this_config(tmp_path: Path) -> None:
-    for age, (name, overrides) in enumerate({"new": ["seed=1"], "old": ["seed=1"], "other": ["seed=2"]}.items()):
-        run_dir = claimed(tmp_path / name, *overrides)
-        os.utime(run_dir / "config.yaml", (1e9 - age, 1e9 - age))
-    done = claimed(tmp_path / "done", "seed=1")
-    (done / "status.json").write_text('{"status": "finished", "step": 3}')
-    fresh = tmp_path / "fresh"
-    fresh.mkdir()  # by Hydra
-    command = ["resume=auto", "seed=1"]
-    assert open_run(compose_config(*command), fresh, command)[1] == tmp_path / "new"
-    assert not fresh.exists()
-    other = ["resume=auto", "seed=7"]
-    fresh.mkdir()
-    assert open_run(compose_config(*other), fresh, other)[1] == fresh
-
-
-def test_a_resumed_run_keeps_its_config(tmp_path: Path) -> None:
-    place = claimed(tmp_path / "run", "seed=5", "trainer.learning_rate=1e-5")
-    command = [f"resume={place}", "launch.num_processes=1"]
-    config, _ = open_run(compose_config(*command), tmp_path / "new", command)
-    assert (config.seed, config.trainer["learning_rate"], config.launch.num_processes) == (5, 1e-5, 1)
-    command = [f"resume={place}", "seed=5"]
-    with pytest.raises(ValueError, match=r"that run has trainer.learning_rate = 1e-05 and this command 0.0003"):
-        open_run(compose_config(*command), tmp_path / "new", command)
-    with pytest.raises(ValueError, match="no run is there"):
-        open_run(compose_config(f"resume={tmp_path}/none"), tmp_path / "new", [])
-
-
-def test_another_number_of_ranks_goes_on_with_the_same_batches(tmp_path: Path) -> None:
-    checkpoint = written(tmp_path, 3)
-    facts = json.loads((checkpoint / MANIFEST).read_text())
-    (checkpoint / MANIFEST).write_text(json.dumps(facts | {"num_ranks": 2}))
-    trainer = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 3}
-    with pytest.raises(ValueError, match=r"ZeRO shards of 2 rank.s., and this run has 1. Set launch.num_processes=2"):
-        resumed_trainer(checkpoint, 1, trainer, zero=True)
-    assert resumed_trainer(checkpoint, 1, trainer, zero=False)["gradient_accumulation_steps"] == 6
-    with pytest.raises(ValueError, match=r"in batches of 24 completions, which 4 rank.s. .* = 4 cannot go on with"):
-        resumed_trainer(checkpoint, 4, trainer, zero=False)
-    (checkpoint / MANIFEST).write_text(json.dumps(facts | {"num_ranks": 2, "batch": 48}))  # begun on four
-    assert resumed_trainer(checkpoint, 2, trainer, zero=False)["gradient_accumulation_steps"] == 6
