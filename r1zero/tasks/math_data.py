@@ -126,8 +126,8 @@ def usable(
 
 def report_texts(source: str, golds: list[str]) -> None:
     """Say which golds can only be matched letter by letter: mathematics that is not read as such, and prose."""
-    texts = [gold for gold in golds if is_text_of_mathematics(gold)]
     prose = [gold for gold in golds if len(gold.split()) >= PROSE_WORDS]
+    texts = [gold for gold in golds if gold not in prose and is_text_of_mathematics(gold)]
     for said, found in (("hold a digit or a command and are not read as mathematics", texts), ("are prose", prose)):
         if found:
             log.warning(
