@@ -131,7 +131,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     from r1zero.tasks.build import build_task
     from r1zero.tasks.prompts import check_prompts
     from r1zero.training.preflight import preflight
-    from r1zero.training.settings import check_packages, enough_rows, grpo_config
+    from r1zero.training.settings import check_optimizer, check_packages, enough_rows, grpo_config
 
     check_packages(config)
     tokenizer = load_tokenizer(config.model)
@@ -147,6 +147,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
         placement.connect_deepspeed()
     task = replace(task, train=enough_rows(task.train, args))
     model = load_policy(config)
+    check_optimizer(args, model)
     check_tokenizer_fits(model, tokenizer, config.model)
     check_finite(model, config.model)
     check_context(model, prompt_tokens, trainer_value(config.trainer, "max_completion_length"), MAX_TOKENS)

@@ -35,6 +35,12 @@ def check_trains(task: TaskConfig) -> None:
         )
 
 
+def check_seed(seed: int) -> None:
+    """A number that every library takes as seed."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed = {seed}: must be in [0, 2^32).")
+
+
 def check_eval(evaluation: EvalConfig) -> None:
     """Sample counts and sampling values that can be used together."""
     if evaluation.num_samples < 1:
@@ -171,6 +177,12 @@ def check_checkpoints(config: Config) -> None:
     ):
         if value < 0:
             raise ValueError(f"{name} = {value}: must not be negative.")
+    if config.memory.device_gb is not None and config.memory.device_gb <= 0:
+        raise ValueError(f"memory.device_gb = {config.memory.device_gb}: must be above 0, or null for this machine's.")
+    if config.memory.prompt_tokens is not None and config.memory.prompt_tokens < 1:
+        raise ValueError(
+            f"memory.prompt_tokens = {config.memory.prompt_tokens}: must be at least 1, or null for the longest prompt."
+        )
     if config.memory.check not in ("refuse", "warn", "off"):
         raise ValueError(f"memory.check = {config.memory.check}: must be refuse, warn or off.")
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import math
+import sys
 from typing import Any
 
 from r1zero.config.schema import Config
@@ -13,8 +14,10 @@ LOSS_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
 
 
 RANGES = {
-    **dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"), (0.0, math.inf)),
+    **dict.fromkeys(("warmup_steps", "weight_decay", "max_grad_norm"), (0.0, math.inf)),
     **dict.fromkeys(("beta", "epsilon", "epsilon_high", "top_k", "eval_delay"), (0.0, math.inf)),
+    "learning_rate": (0.0, sys.float_info.max),
+    "dataloader_num_workers": (0.0, math.inf),
     **dict.fromkeys(("top_p", "min_p", "adam_beta1", "adam_beta2", "top_entropy_quantile"), (0.0, 1.0)),
 }
 SCALES = ("group", "batch", "none", True, False)  # the last two: TRL's earlier names of group and none
@@ -61,7 +64,7 @@ def check_ranges(trainer: dict[str, Any]) -> None:
     for key, (low, high) in RANGES.items():
         value = trainer_value(trainer, key)
         if value is not None and not low <= value <= high:
-            wanted = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+            wanted = f"at least {low:g}, and finite" if high > 1 else f"in [{low:g}, {high:g}]"
             raise ValueError(f"trainer.{key} = {value}: must be {wanted}.")
     for key in ("eval_steps", "save_steps", "num_train_epochs", "top_p"):
         value = trainer_value(trainer, key)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from transformers import PreTrainedModel, Trainer
+from transformers.training_args import OptimizerNames
 from trl import GRPOConfig
 
 from r1zero.config.schema import Config
@@ -44,6 +46,20 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         key = next((key for key, value in config.trainer.items() if str(value) == str(error).split()[0]), None)
         named = f"trainer.{key} = {config.trainer[key]}" if key else "trainer"
         raise ValueError(f"{named}: TRL refuses it ({' '.join(str(error).split())}).") from error
+
+
+def check_optimizer(args: GRPOConfig, model: PreTrainedModel) -> None:
+    """The optimizer can be made; some are packages of their own.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    try:
+        Trainer.get_optimizer_cls_and_kwargs(args, model)
+    except (ImportError, ValueError) as error:
+        raise ValueError(
+            f"trainer.optim = {OptimizerNames(args.optim).value}: {' '.join(str(error).split())}"
+        ) from error
 
 
 def enough_rows(rows: list[Row], args: GRPOConfig) -> list[Row]:
