@@ -153,6 +153,11 @@ def clear_partial(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def holds_model(path: Path) -> bool:
+    """Whether there is a model in a folder, or a LoRA adapter of one."""
+    return (path / "config.json").is_file() or (path / "adapter_config.json").is_file()
+
+
 def newest_checkpoint(run_dir: Path) -> Path:
     """``checkpoints/final``, or else the checkpoint of the highest step.
 
@@ -160,10 +165,10 @@ def newest_checkpoint(run_dir: Path) -> Path:
         ValueError: There is none yet.
     """
     final = run_dir / CHECKPOINTS / FINAL
-    if (final / "config.json").is_file():
+    if holds_model(final):
         return final
     saved = {path: path.name.rpartition("-")[2] for path in (run_dir / CHECKPOINTS).glob("checkpoint-*")}
-    steps = {int(step): path for path, step in saved.items() if step.isdigit() and (path / "config.json").is_file()}
+    steps = {int(step): path for path, step in saved.items() if step.isdigit() and holds_model(path)}
     if not steps:
         raise ValueError(
             f"{run_dir / CHECKPOINTS}: holds no model yet. Wait for the end of the run, or have it save on the way: "
@@ -191,10 +196,10 @@ def checkpoint_path(run: Path, checkpoint: str) -> Path:
     """
     folder = run / CHECKPOINTS
     path = folder / (f"checkpoint-{checkpoint}" if checkpoint.isdigit() else checkpoint)
-    if (path / "config.json").is_file():
+    if holds_model(path):
         return path
-    found = sorted(entry.parent.name.removeprefix("checkpoint-") for entry in folder.glob("*/config.json"))
+    found = sorted(entry.name.removeprefix("checkpoint-") for entry in folder.glob("*") if holds_model(entry))
     raise ValueError(
         f"checkpoint = {checkpoint}: no model in {path}. This run has {', '.join(found) or 'none yet'}; "
-        "checkpoint=base is the model it began with."
+        "r1zero.evaluate takes checkpoint=base as well, the model it began with."
     )
