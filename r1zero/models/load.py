@@ -154,6 +154,8 @@ def converted(gguf: Path) -> Path:
 def cannot_load(config: ModelConfig, error: Exception, what: str) -> str:
     """What went wrong with ``model.path`` when the ``what`` was loaded, and the ways out."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+    if "attention" in reason.lower() and config.attn_implementation is not None:
+        return f"model.attn_implementation = {config.attn_implementation}: {reason} Set sdpa or eager, or leave it out."
     if "ignore_mismatched_sizes" in reason:
         reason = "its weights have other sizes than its config.json says"
     if Path(config.path).is_dir():

@@ -43,6 +43,11 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
     try:
         return GRPOConfig(**{"ddp_find_unused_parameters": False} | config.trainer | set_here)
     except ValueError as error:
+        if "bf16" in str(error) and "use_cpu" in str(error):
+            raise ValueError(
+                "trainer.bf16 = True without a GPU: set trainer.bf16=false, which trains in float32, or "
+                "trainer.use_cpu=true."
+            ) from error
         key = next((key for key, value in config.trainer.items() if str(value) == str(error).split()[0]), None)
         named = f"trainer.{key} = {config.trainer[key]}" if key else "trainer"
         raise ValueError(f"{named}: TRL refuses it ({' '.join(str(error).split())}).") from error

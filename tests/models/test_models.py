@@ -50,6 +50,12 @@ def test_weights_of_other_sizes_are_refused_in_plain_words(tmp_path: Path) -> No
         load_model(ModelConfig(name="own", path=str(tmp_path)))
 
 
+def test_an_attention_that_is_not_there_is_named(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path)
+    with pytest.raises(ValueError, match=r"^model.attn_implementation = foo: .* Set sdpa or eager, or leave it out\.$"):
+        load_model(ModelConfig(name="own", path=str(tmp_path), attn_implementation="foo"))
+
+
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
     model, config = build_tiny_model(tmp_path), ModelConfig(name="own", path=str(tmp_path))
     check_finite(model, config)

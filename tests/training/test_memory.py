@@ -11,7 +11,7 @@ from test_grid import run_ranks
 from toy import compose_config
 
 from r1zero.training.memory import capacity, estimate, peak, rollout
-from r1zero.training.model_shape import model_shape
+from r1zero.training.model_shape import UnknownShapeError, model_shape
 from r1zero.training.preflight import check_memory, remedies
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,13 @@ def assert_estimates_hold(ranks: int, stages: list[str], folder: Path) -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_hold_what_is_estimated(ranks: int, tmp_path: Path) -> None:
     assert_estimates_hold(ranks, STAGES, tmp_path)
+
+
+def test_a_model_that_writes_no_text_is_named() -> None:
+    config = compose_config()
+    config.model.architecture = {"model_type": "vit"}
+    with pytest.raises(UnknownShapeError, match=r"^model.path = nano: vit is no causal language model. Set another.$"):
+        model_shape(config)
 
 
 @pytest.fixture
