@@ -92,9 +92,10 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             f"trainer.generation_kwargs.stop_strings = {stop_strings}: must be a list of strings, e.g. ['</answer>']."
         )
-    if stop_strings and rollout.backend != "native":
+    if stop_strings and rollout.backend not in ("native", "vllm"):
         raise ValueError(
-            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native knows them."
+            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native and vllm "
+            "know them."
         )
     if stop_strings and trainer_value(trainer, "mask_truncated_completions"):
         raise ValueError(

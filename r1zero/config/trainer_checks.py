@@ -65,8 +65,6 @@ def check_vllm(config: Config) -> None:
     if not 0 < share <= 1:
         raise ValueError(f"trainer.vllm_gpu_memory_utilization = {share}: must be in (0, 1].")
     check_at_least_one(trainer, "vllm_tensor_parallel_size")
-    if trainer_value(trainer, "use_cpu"):
-        raise ValueError("trainer.use_cpu = True with rollout = vllm: vLLM needs a GPU. Set rollout=native.")
 
 
 def check_vllm_ranks(config: Config, num_ranks: int) -> None:

@@ -1,6 +1,5 @@
 """What TRL's trainer is told: its ``GRPOConfig`` from the run's config"""
 
-import importlib.util
 import os
 from pathlib import Path
 from typing import cast
@@ -10,6 +9,7 @@ from trl import GRPOConfig
 
 from r1zero.config.schema import Config
 from r1zero.models.lora import lora_config
+from r1zero.rollout.vllm_engine import check_installed
 from r1zero.runs.layout import CHECKPOINTS
 
 
@@ -31,7 +31,6 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         deepspeed=config.deepspeed or None,
         logging_nan_inf_filter=False,  # what is not finite is skipped, counted and shown (r1zero/training/durable.py)
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
-        use_vllm=config.rollout.backend == "vllm",
         **{"num_generations_eval": 1, "ddp_find_unused_parameters": False}
         | config.trainer
         | ({"use_cpu": True} if gloo else {}),
@@ -59,6 +58,6 @@ def check_packages(config: Config) -> None:
     Raises:
         ValueError: One is not.
     """
-    if config.rollout.backend == "vllm" and importlib.util.find_spec("vllm") is None:
-        raise ValueError("rollout = vllm: the package vllm is not installed. pip install '.[vllm]', or rollout=native.")
+    if config.rollout.backend == "vllm":
+        check_installed()
     lora_config(config)

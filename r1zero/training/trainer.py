@@ -26,6 +26,7 @@ from r1zero.models.lora import lora_config
 from r1zero.models.reference import load_reference, save_reference
 from r1zero.rollout.engine import Engine, stop_strings_of
 from r1zero.rollout.sampling import SampleTexts, Sampling
+from r1zero.rollout.vllm_engine import VLLMSettings
 from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
@@ -86,13 +87,15 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             train_dataset=Dataset.from_list(task.train),
             eval_dataset=Dataset.from_list(task.test),
             processing_class=tokenizer,
-            rollout_func=None if config.rollout.backend == "vllm" else self.rollout,
+            rollout_func=self.rollout,
             peft_config=lora_config(config),
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
-        self.engine = Engine(model, tokenizer, config.rollout, stop_strings_of(config), self.opened_policy)
+        vllm = VLLMSettings.of(config.trainer)
+        self.engine = Engine(model, tokenizer, config.rollout, stop_strings_of(config), self.opened_policy, vllm)
+        self.use_vllm = config.rollout.backend == "vllm"  # TRL corrects for its rounding; the engine is ours
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
         self.savings = Savings.of(
@@ -101,7 +104,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             means_over_micro_batch=bool(
                 self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
             ),
-            measures_entropy=self.engine.scores and config.rollout.backend != "vllm",
+            measures_entropy=self.engine.scores,
         )
         self.mismatch = LogprobDifference()
         self.observer = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
@@ -127,6 +130,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """TRL's batch; every completion with its verdicts is written to disk."""
         self.collector.expect(inputs)
+        self._last_loaded_step = self.state.global_step  # the engine hands the weights over, not TRL
         output = super()._generate_and_score_completions(inputs)
         if self.multi_objective_aggregation == "sum_then_normalize":
             equal_B = rows_of_equal_groups(self.rewards_BJ, self.reward_weights, cast(int, self.num_generations))
