@@ -28,17 +28,22 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
     """Evaluate what the command line asks for; the folders of the results.
 
     Raises:
-        ValueError: An argument cannot work, or a model or data set cannot be had.
+        ValueError: An argument cannot work, a model or data set cannot be had, or it cannot be sampled from.
     """
     todo = plan(arguments)
     quiet()  # loads libraries, as the next lines do: after the arguments were checked
     from r1zero.evaluating.on_disk import evaluate_in
     from r1zero.rollout.engine import load_engine
+    from r1zero.rollout.loop import RolloutError
     from r1zero.tasks.build import build_task
 
     engine = load_engine(todo.configs[0])
     tasks = [build_task(config, engine.tokenizer) for config in todo.configs]
-    return [evaluate_in(todo.output, config, task, engine) for config, task in zip(todo.configs, tasks, strict=True)]
+    pairs = zip(todo.configs, tasks, strict=True)
+    try:
+        return [evaluate_in(todo.output, config, task, engine) for config, task in pairs]
+    except RolloutError as error:
+        raise ValueError(str(error)) from error
 
 
 def table(folders: Sequence[Path]) -> str:

@@ -7,8 +7,9 @@ import math
 from r1zero.config.schema import AlarmConfig, Config, EvalConfig, LaunchConfig, RewardConfig, TrackerConfig
 from r1zero.config.tasks import TaskConfig
 from r1zero.config.templates import TEMPLATES
-from r1zero.config.trainer_checks import check_batch, check_vllm, check_vllm_ranks
+from r1zero.config.trainer_checks import check_batch
 from r1zero.config.trainer_keys import trainer_value
+from r1zero.config.vllm_checks import check_vllm
 from rewards.recipes import LANGUAGES
 
 ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
@@ -94,8 +95,8 @@ def check_rollout(config: Config) -> None:
         )
     if stop_strings and rollout.backend not in ("native", "vllm"):
         raise ValueError(
-            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native and vllm "
-            "know them."
+            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native and "
+            "rollout=vllm know them."
         )
     if stop_strings and trainer_value(trainer, "mask_truncated_completions"):
         raise ValueError(
@@ -144,7 +145,6 @@ def check_ranks(config: Config, num_ranks: int, num_gpus: int) -> None:
             f"{num_gpus} or fewer, or leave it out."
         )
     check_batch(config.trainer, num_ranks)
-    check_vllm_ranks(config, num_ranks)
 
 
 def check_checkpoints(config: Config) -> None:

@@ -32,7 +32,7 @@ OnText = Callable[[int, Completion, str], None]
 
 NATIVE = Loop(decode, scores=True, stops=True, follow=follow)
 GENERATE = Loop(generate)
-VLLM = Loop(VLLMLoop().sample, scores=True, stops=True)
+VLLM = Loop(VLLMLoop(VLLMSettings()).sample, scores=True, stops=True)
 # The loop of each ``rollout.backend``.
 LOOPS = {
     "native": NATIVE,
@@ -179,6 +179,16 @@ def load_engine(config: Config) -> Engine:
         with torch.autocast(model.device.type, torch.bfloat16, enabled=bf16):
             yield model
 
+    return engine_of(config, model, tokenizer, opened)
+
+
+def engine_of(
+    config: Config,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    opened: Callable[[], AbstractContextManager[PreTrainedModel]],
+) -> Engine:
+    """An engine around ``model`` as ``config`` asks for."""
     return Engine(model, tokenizer, config.rollout, stop_strings_of(config), opened, VLLMSettings.of(config.trainer))
 
 

@@ -4,6 +4,7 @@ The only file that imports vllm, and it does so when an engine starts. What of v
 its surprises, is in docs/rollouts.md. Which requests are made, and what comes of them, is up to ``vllm_loop``.
 """
 
+import atexit
 import importlib.util
 import os
 import random
@@ -126,7 +127,7 @@ class ColocatedEngine:
             "model_impl": settings.model_impl,
             # Each rank is an engine of its own in the process group that there is.
             "distributed_executor_backend": "uni" if alone else "external_launcher",
-            "load_format": "dummy",  # random: what is not loaded from the policy shows in the check of the first rollout
+            "load_format": "dummy",  # random: what is not loaded from the policy shows at the first rollout
             "skip_tokenizer_init": True,  # tokens in, tokens out
             "generation_config": "vllm",  # nothing from the model's own, such as a repetition penalty
             "logprobs_mode": "processed_logprobs",  # of the distribution that is drawn from
@@ -149,6 +150,7 @@ class ColocatedEngine:
                     f"rollout = vllm: {installed_version()} cannot start with {type(model).__name__}: {reason} "
                     "Set rollout=native, or what vLLM asks for."
                 ) from error
+        atexit.register(self.engine.engine_core.shutdown)  # else Triton lists what it thinks is leaked
         self.max_length = int(self.engine.model_config.max_model_len)
 
     def load(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:

@@ -6,7 +6,7 @@ weights are handed over at every call, since whoever calls may have changed them
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import PreTrainedModel
@@ -42,7 +42,7 @@ class VLLMLoop:
         start: Makes it.
     """
 
-    def __init__(self, settings: VLLMSettings = VLLMSettings(), start: StartEngine = ColocatedEngine) -> None:
+    def __init__(self, settings: VLLMSettings, start: StartEngine = ColocatedEngine) -> None:
         self.settings, self.start = settings, start
         self.engine: ColocatedEngine | None = None
 
@@ -162,10 +162,10 @@ def check_lengths(prompts: Sequence[Sequence[int]], max_tokens: int, max_length:
     longest = max(map(len, prompts))
     if longest + max_tokens > max_length:
         raise RolloutError(
-            f"rollout = vllm: a prompt of {longest} tokens and a completion of up to {max_tokens} are {longest + max_tokens} "
-            f"tokens, and the engine has room for {max_length}. Set trainer.max_completion_length (eval.max_tokens in an "
-            f"evaluation) to {max(1, max_length - longest)} or less, or a larger trainer.vllm_max_model_length if the "
-            "model has the positions."
+            f"rollout = vllm: a prompt of {longest} tokens and a completion of up to {max_tokens} are "
+            f"{longest + max_tokens} tokens, and the engine has room for {max_length}. Set "
+            f"trainer.max_completion_length (eval.max_tokens in an evaluation) to {max(1, max_length - longest)} or "
+            "less, or a larger trainer.vllm_max_model_length if the model has the positions."
         )
 
 
@@ -174,8 +174,8 @@ def checkpoint_weights(model: PreTrainedModel) -> Iterator[tuple[str, torch.Tens
 
     Merging an adapter and taking it out again would leave a little of it behind at every rollout.
     """
-    base = model.get_base_model() if hasattr(model, "peft_config") else model
-    modules = dict(base.named_modules())
+    base = cast(Any, model).get_base_model() if hasattr(model, "peft_config") else model
+    modules: dict[str, Any] = dict(base.named_modules())
     plain = {}
     for name, tensor in base.state_dict().items():
         owner, _, weight = name.rpartition(".base_layer.")
@@ -202,9 +202,8 @@ def check_arrival(engine: ColocatedEngine, model: PreTrainedModel, prompt: Seque
     how = {"max_tokens": num_tokens, "temperature": 1.0, "seed": 0, "ignore_eos": True}
     with torch.autocast(model.device.type, enabled=False):
         engine.add(0, prompt, how, in_pieces=False)
-        pieces = []
-        while not pieces:
-            pieces = engine.step()
+        while not (pieces := engine.step()):
+            pass
     ids = torch.tensor([*prompt, *pieces[0].ids], device=model.device)
     log_probs_TV = model(input_ids=ids[None]).logits[0, len(prompt) - 1 : -1].float().log_softmax(dim=-1)
     expected_T = log_probs_TV.gather(1, ids[len(prompt) :, None]).squeeze(1)
@@ -214,6 +213,6 @@ def check_arrival(engine: ColocatedEngine, model: PreTrainedModel, prompt: Seque
     if not difference <= limit:
         raise RolloutError(
             f"rollout = vllm: {installed_version()} does not compute with the policy's weights: log-probabilities of "
-            f"{len(pieces[0].ids)} tokens are off by {difference:.3f} nats on average, and {limit} is allowed. It would "
-            f"sample from another policy than the one that learns. Set rollout=native for {type(model).__name__}."
+            f"{len(pieces[0].ids)} tokens are off by {difference:.3f} nats on average, and {limit} is allowed. It "
+            f"would sample from another policy than the one that learns. Set rollout=native for {type(model).__name__}."
         )

@@ -1,10 +1,10 @@
 """``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, our micro-batches, held-out evaluation and records.
 
-The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``; ``r1zero.minimal`` has
-all of it on a screen. This page alone overrides TRL's private methods (``internals`` lists them). What is done in them
-is in parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing, ``micro_batches``
-and ``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training, ``durable`` the steps
-themselves. tests/training/test_against_trl.py compares updated weights with TRL's own class.
+The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``; ``r1zero.minimal`` has it
+on a screen. This page alone overrides TRL's private methods (``internals`` lists them). What is done in them is in
+parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing, ``micro_batches`` and
+``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training, ``durable`` the steps. Updated
+weights are those of TRL's own class: tests/training/test_against_trl.py.
 """
 
 import time
@@ -24,9 +24,8 @@ from trl.models.utils import unwrap_model_for_generation
 from r1zero.config.schema import Config
 from r1zero.models.lora import lora_config
 from r1zero.models.reference import load_reference, save_reference
-from r1zero.rollout.engine import Engine, stop_strings_of
+from r1zero.rollout.engine import engine_of
 from r1zero.rollout.sampling import SampleTexts, Sampling
-from r1zero.rollout.vllm_engine import VLLMSettings
 from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
@@ -93,9 +92,8 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
-        vllm = VLLMSettings.of(config.trainer)
-        self.engine = Engine(model, tokenizer, config.rollout, stop_strings_of(config), self.opened_policy, vllm)
-        self.use_vllm = config.rollout.backend == "vllm"  # TRL corrects for its rounding; the engine is ours
+        self.engine = engine_of(config, model, tokenizer, self.opened_policy)
+        self.use_vllm = config.rollout.backend == "vllm"  # for TRL's importance ratios: what samples is our engine
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
         self.savings = Savings.of(
@@ -130,7 +128,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """TRL's batch; every completion with its verdicts is written to disk."""
         self.collector.expect(inputs)
-        self._last_loaded_step = self.state.global_step  # the engine hands the weights over, not TRL
+        self._last_loaded_step = self.state.global_step  # TRL has no weights to hand over: our engine does
         output = super()._generate_and_score_completions(inputs)
         if self.multi_objective_aggregation == "sum_then_normalize":
             equal_B = rows_of_equal_groups(self.rewards_BJ, self.reward_weights, cast(int, self.num_generations))
