@@ -135,7 +135,7 @@ class ColocatedEngine:
             "enforce_eager": on_cpu,  # compiling takes longer there than it saves (docs/rollouts.md)
             "kv_cache_memory_bytes": CPU_CACHE_BYTES if on_cpu else None,
         }
-        with tempfile.TemporaryDirectory() as folder, untouched_process():
+        with tempfile.TemporaryDirectory() as folder:
             import vllm
 
             if on_cpu:
@@ -211,11 +211,15 @@ def leave_weights_unpacked() -> None:
 
 @contextmanager
 def untouched_process() -> Iterator[None]:
-    """Afterwards the global generators are as they were, and so is torch.set_num_threads, which vLLM disarms."""
+    """Afterwards the process is as it was, whatever vLLM did in between.
+
+    It seeds the global generators when it starts and draws from them for every token, also where a row has its own; and
+    on a CPU it disarms torch.set_num_threads.
+    """
     python, numpy_state, threads = random.getstate(), np.random.get_state(), torch.set_num_threads
     default = torch.get_default_dtype()
     try:
-        with torch.random.fork_rng():
+        with torch.random.fork_rng([torch.cuda.current_device()] if torch.cuda.is_available() else []):
             yield
     finally:
         random.setstate(python)

@@ -15,7 +15,7 @@ from transformers.core_model_loading import revert_weight_conversion
 from r1zero.rollout.loop import RolloutError
 from r1zero.rollout.sampling import Completion, OnFinish, Sampling, seed_of
 from r1zero.rollout.stop_strings import StopStrings
-from r1zero.rollout.vllm_engine import ColocatedEngine, VLLMSettings, installed_version
+from r1zero.rollout.vllm_engine import ColocatedEngine, VLLMSettings, installed_version, untouched_process
 
 # Makes an engine: (policy, settings, what it computes in, most rows at once).
 StartEngine = Callable[[PreTrainedModel, VLLMSettings, torch.dtype, int], ColocatedEngine]
@@ -64,6 +64,21 @@ class VLLMLoop:
         Raises:
             RolloutError: vLLM cannot start, the policy's weights do not arrive, or a row is too long for it.
         """
+        with untouched_process():
+            return self.sample_rows(model, prompts, keys, sampling, eos_ids, max_rows, stop, on_finish)
+
+    def sample_rows(
+        self,
+        model: PreTrainedModel,
+        prompts: Sequence[Sequence[int]],
+        keys: Sequence[str],
+        sampling: Sampling,
+        eos_ids: Sequence[int],
+        max_rows: int,
+        stop: StopStrings | None,
+        on_finish: OnFinish | None,
+    ) -> list[Completion]:
+        """``sample``, in a process that vLLM may change."""
         device, first = model.device.type, self.engine is None
         if self.engine is None:
             half = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else model.dtype
