@@ -72,6 +72,7 @@ def train(config: Config, run_dir: Path) -> int:
     quiet()
     from r1zero.evaluating.accuracy import HeldOutAccuracy
     from r1zero.reporting.report import show
+    from r1zero.rollout.loop import RolloutError
     from r1zero.tasks.own_judges import JudgeFailedError
     from r1zero.training.durable import CheckpointError
     from r1zero.training.guard import DivergedError
@@ -99,7 +100,7 @@ def train(config: Config, run_dir: Path) -> int:
     trainer = R1ZeroTrainer(config, args, task, held_out, model, tokenizer, run_dir, tracker)
     try:
         stopped_by = fit(trainer, checkpoint)
-    except (JudgeUnavailableError, JudgeFailedError, CheckpointError, DivergedError) as error:
+    except (JudgeUnavailableError, JudgeFailedError, RolloutError, CheckpointError, DivergedError) as error:
         sys.exit(f"error: stopped after step {trainer.state.global_step}: {error} {how_to_go_on(run_dir)}")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):

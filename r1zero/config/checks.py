@@ -7,8 +7,9 @@ import math
 from r1zero.config.schema import AlarmConfig, Config, EvalConfig, LaunchConfig, RewardConfig, TrackerConfig
 from r1zero.config.tasks import TaskConfig
 from r1zero.config.templates import TEMPLATES
-from r1zero.config.trainer_checks import check_batch, check_vllm, check_vllm_ranks
+from r1zero.config.trainer_checks import check_batch
 from r1zero.config.trainer_keys import trainer_value
+from r1zero.config.vllm_checks import check_vllm
 from rewards.recipes import LANGUAGES
 
 ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
@@ -108,9 +109,10 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             f"trainer.generation_kwargs.stop_strings = {stop_strings}: must be a list of strings, e.g. ['</answer>']."
         )
-    if stop_strings and rollout.backend != "native":
+    if stop_strings and rollout.backend not in ("native", "vllm"):
         raise ValueError(
-            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native knows them."
+            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native and "
+            "rollout=vllm know them."
         )
     if stop_strings and trainer_value(trainer, "mask_truncated_completions"):
         raise ValueError(
@@ -161,7 +163,6 @@ def check_ranks(config: Config, num_ranks: int, num_gpus: int) -> None:
     if trainer_value(config.trainer, "fp16") and (num_gpus == 0 or trainer_value(config.trainer, "use_cpu")):
         raise ValueError("trainer.fp16 = True without a GPU: a CPU does not train in float16. Set trainer.bf16=true.")
     check_batch(config.trainer, num_ranks)
-    check_vllm_ranks(config, num_ranks)
 
 
 def check_checkpoints(config: Config) -> None:

@@ -5,7 +5,6 @@ import math
 import sys
 from typing import Any
 
-from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import check_trainer_types, trainer_value
 
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16
@@ -81,36 +80,6 @@ def check_at_least_one(trainer: dict[str, Any], key: str) -> None:
     value = trainer_value(trainer, key)
     if value is None or value < 1:
         raise ValueError(f"trainer.{key} = {value}: must be at least 1.")
-
-
-def check_vllm(config: Config) -> None:
-    """``vllm_*`` keys where they are used, with values that vLLM can start with."""
-    trainer = config.trainer
-    given = {key: value for key, value in trainer.items() if key.startswith("vllm_")}
-    if config.rollout.backend != "vllm":
-        if given:
-            key, value = next(iter(given.items()))
-            raise ValueError(f"trainer.{key} = {value} with rollout = {config.rollout.backend}: set rollout=vllm.")
-        return
-    mode = trainer_value(trainer, "vllm_mode")
-    if mode not in ("colocate", "server"):
-        raise ValueError(f"trainer.vllm_mode = {mode}: must be colocate or server.")
-    share = trainer_value(trainer, "vllm_gpu_memory_utilization")
-    if not 0 < share <= 1:
-        raise ValueError(f"trainer.vllm_gpu_memory_utilization = {share}: must be in (0, 1].")
-    check_at_least_one(trainer, "vllm_tensor_parallel_size")
-    if trainer_value(trainer, "use_cpu"):
-        raise ValueError("trainer.use_cpu = True with rollout = vllm: vLLM needs a GPU. Set rollout=native.")
-
-
-def check_vllm_ranks(config: Config, num_ranks: int) -> None:
-    """vLLM's shards of the model are spread over the ranks without one left."""
-    parallel = trainer_value(config.trainer, "vllm_tensor_parallel_size")
-    colocated = config.rollout.backend == "vllm" and trainer_value(config.trainer, "vllm_mode") == "colocate"
-    if colocated and num_ranks % parallel:
-        raise ValueError(
-            f"trainer.vllm_tensor_parallel_size = {parallel}: must divide the {num_ranks} rank(s) of the run."
-        )
 
 
 def check_group(trainer: dict[str, Any]) -> None:

@@ -66,6 +66,11 @@ class Completion:
     truncated: bool
 
 
+def seed_of(key: str) -> int:
+    """The seed that a row's key names, of 56 bits."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
+
+
 def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
     """Random numbers in [0, 1), float64 (B, T): row b depends on ``keys[b]`` alone.
 
@@ -75,7 +80,7 @@ def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
     rows = torch.empty(len(keys), num_tokens, dtype=torch.float64)
     generator = torch.Generator()
     for row, key in zip(rows, keys, strict=True):
-        generator.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]))
+        generator.manual_seed(seed_of(key))
         torch.rand(num_tokens, generator=generator, out=row, dtype=torch.float64)
     return rows
 

@@ -1,6 +1,5 @@
 """What TRL's trainer is told: its ``GRPOConfig`` from the run's config"""
 
-import importlib.util
 import logging
 import os
 from pathlib import Path
@@ -13,6 +12,7 @@ from trl import GRPOConfig
 
 from r1zero.config.schema import Config
 from r1zero.models.lora import lora_config
+from r1zero.rollout.vllm_engine import check_installed
 from r1zero.runs.layout import CHECKPOINTS
 from r1zero.tasks.task import Row
 
@@ -36,7 +36,6 @@ def grpo_config(config: Config, run_dir: Path) -> GRPOConfig:
         "disable_tqdm": True,
         "deepspeed": config.deepspeed or None,
         "logging_nan_inf_filter": False,  # what is not finite is skipped, counted and shown (training/durable.py)
-        "use_vllm": config.rollout.backend == "vllm",
         # TRL wants whole groups in its own evaluation batch; evaluation here is ours and draws one completion each.
         "num_generations_eval": 1,
     } | ({"use_cpu": True} if gloo else {})
@@ -86,8 +85,6 @@ def check_packages(config: Config) -> None:
     Raises:
         ValueError: One is not.
     """
-    if config.rollout.backend == "vllm" and importlib.util.find_spec("vllm") is None:
-        raise ValueError(
-            "rollout = vllm: the package vllm is not installed. pip install 'trl[vllm]', or rollout=native."
-        )
+    if config.rollout.backend == "vllm":
+        check_installed()
     lora_config(config)

@@ -43,7 +43,7 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
                 compose_config(f"{group}={path.stem}")
             continue
         rows = ["task.num_train=8"] if group == "task" else []  # sets for evaluation have none, and say so
-        cpu = () if group == "trainer" or path.stem == "vllm" else CPU[:2]
+        cpu = () if group == "trainer" else CPU[:2]
         if path.stem == "mixture":
             compose_config(*expand(["task=[gsm8k,countdown]"]), *cpu)
             continue
@@ -119,7 +119,7 @@ def test_a_wrong_value_says_what_to_set(override: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ("rollout=transformers", "only rollout=native knows them"),
+        ("rollout=transformers", "only rollout=native and rollout=vllm know them"),
         ("trainer.mask_truncated_completions=true", "Set one of the two"),
     ],
 )
