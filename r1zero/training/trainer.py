@@ -1,10 +1,9 @@
 """``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, our micro-batches, held-out evaluation and records.
 
-The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``; ``r1zero.minimal`` has it
-on a screen. This page alone overrides TRL's private methods (``internals`` lists them). What is done in them is in
-parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing, ``micro_batches`` and
-``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training, ``durable`` the steps. Updated
-weights are those of TRL's own class: tests/training/test_against_trl.py.
+The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``. This page alone overrides
+TRL's private methods (``internals`` lists them). What is done in them is in parts: ``collecting`` from prompts to a
+scored batch, ``equal_groups`` no gradient from nothing, ``micro_batches`` and ``shared_prompts`` the same gradient for
+less work, ``cut_sampling`` and ``mismatch`` rollout against training, ``durable`` the steps themselves.
 """
 
 import time
@@ -30,6 +29,7 @@ from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
 from r1zero.training.collecting import Collector, sample_on_all_ranks
+from r1zero.training.cut_sampling import score_as_drawn
 from r1zero.training.durable import DurableTrainer
 from r1zero.training.equal_groups import rows_of_equal_groups, silence_record, without_signal
 from r1zero.training.internals import check_hooks
@@ -92,18 +92,13 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
+        score_as_drawn(model, sampling)
         self.engine = engine_of(config, model, tokenizer, self.opened_policy)
         self.use_vllm = config.rollout.backend == "vllm"  # for TRL's importance ratios: what samples is our engine
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
-        self.savings = Savings.of(
-            self.loss_type,
-            self.beta,
-            means_over_micro_batch=bool(
-                self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
-            ),
-            measures_entropy=self.engine.scores,
-        )
+        means = self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
+        self.savings = Savings.of(self.loss_type, self.beta, bool(means), self.engine.scores)
         self.mismatch = LogprobDifference()
         self.observer = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
         self.step_started = self.run_started = time.perf_counter()
