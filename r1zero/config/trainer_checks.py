@@ -10,6 +10,12 @@ from r1zero.config.trainer_keys import check_trainer_types, trainer_value
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16
 # Schedules that follow the loss of TRL's evaluation, which there is none of here.
 LOSS_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
+# Keys that do not go with a distribution that is cut.
+CUTS_REFUSED = {
+    "beta": "the KL term would compare what is left of the policy's distribution with the whole of the reference's.",
+    "use_liger_kernel": "its loss knows the whole distribution alone.",
+    "cast_lm_head_to_fp32": "it belongs to TRL's head, which knows the whole distribution alone.",
+}
 
 
 RANGES = {
@@ -36,6 +42,7 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
         raise ValueError(
             f"trainer.temperature = {trainer['temperature']}: must be above 0; eval.greedy decodes greedily."
         )
+    check_cuts(trainer)
     if trainer_value(trainer, "loss_type") not in LOSS_TYPES:
         raise ValueError(f"trainer.loss_type = {trainer['loss_type']}: must be one of {', '.join(LOSS_TYPES)}.")
     if trainer_value(trainer, "lr_scheduler_type") in LOSS_SCHEDULES:
@@ -73,6 +80,25 @@ def check_ranges(trainer: dict[str, Any]) -> None:
         raise ValueError(f"trainer.scale_rewards = {trainer['scale_rewards']}: must be group, batch or none.")
     if trainer.get("bf16") and trainer_value(trainer, "fp16"):
         raise ValueError("trainer.fp16 = True with trainer.bf16 = True: set one of the two.")
+
+
+def check_cuts(trainer: dict[str, Any]) -> None:
+    """Top-k, top-p and min-p that can be used, with what can compute the distribution that they leave."""
+    top_k, top_p, min_p = (trainer_value(trainer, key) for key in ("top_k", "top_p", "min_p"))
+    if top_k < 0:
+        raise ValueError(f"trainer.top_k = {top_k}: must not be negative; 0 keeps all tokens.")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"trainer.top_p = {top_p}: must be above 0 and at most 1.")
+    if min_p is not None and not 0 <= min_p <= 1:
+        raise ValueError(f"trainer.min_p = {min_p}: must be in [0, 1]; 0 keeps all tokens.")
+    if not (top_k or top_p < 1 or min_p):
+        return
+    for key, reason in CUTS_REFUSED.items():
+        if trainer_value(trainer, key):
+            raise ValueError(
+                f"trainer.{key} = {trainer[key]} with top_k, top_p or min_p: {reason} Leave one of the two out; "
+                "eval.top_p cuts evaluation alone."
+            )
 
 
 def check_at_least_one(trainer: dict[str, Any], key: str) -> None:

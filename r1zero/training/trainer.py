@@ -28,6 +28,7 @@ from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
 from r1zero.training.collecting import Collector, sample_on_all_ranks
+from r1zero.training.cut_sampling import score_as_drawn
 from r1zero.training.durable import DurableTrainer
 from r1zero.training.equal_groups import rows_of_equal_groups, silence_record, std_within_groups, without_signal
 from r1zero.training.internals import check_hooks
@@ -90,18 +91,13 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
+        score_as_drawn(model, sampling)
         self.engine = engine_of(config, model, tokenizer, self.opened_policy)
         self.use_vllm = config.rollout.backend == "vllm"  # for TRL's importance ratios: what samples is our engine
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
-        self.savings = Savings.of(
-            self.loss_type,
-            self.beta,
-            means_over_micro_batch=bool(
-                self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
-            ),
-            measures_entropy=self.engine.scores,
-        )
+        means = self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
+        self.savings = Savings.of(self.loss_type, self.beta, bool(means), self.engine.scores)
         self.mismatch = LogprobDifference()
         self.observer = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
         self.step_started = self.run_started = time.perf_counter()

@@ -39,6 +39,7 @@ def plainly(model: LlamaForCausalLM, ids: list[int], key: str, sampling: Samplin
     for uniform_1 in keyed_uniforms([key], sampling.max_tokens).unbind(dim=1):
         logits_1V = model(torch.tensor([ids + drawn])).logits[:, -1]
         log_probs_1V = (logits_1V / (1.0 if sampling.greedy else sampling.temperature)).log_softmax(dim=-1)
+        log_probs_1V = sampling.cut(log_probs_1V)
         drawn.append(int(sampling.choose(log_probs_1V, log_probs_1V.exp(), uniform_1)))
         yield drawn
         if drawn[-1] == eos:

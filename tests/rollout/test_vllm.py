@@ -236,7 +236,7 @@ def test_the_same_command_gives_the_same_run_also_after_a_kill(
         ["peft=lora"],
         ["deepspeed=zero2", "launch.num_processes=2", "trainer.gradient_accumulation_steps=1"],
         ["deepspeed=zero3", "launch.num_processes=2", "trainer.gradient_accumulation_steps=1"],
-        ["trainer.generation_kwargs={stop_strings:['Answer']}", "trainer.vllm_importance_sampling_correction=false"],
+        ["trainer.generation_kwargs={stop_strings:['</answer>']}", "trainer.vllm_importance_sampling_correction=false"],
     ],
     ids=lambda how: how[0],
 )

@@ -119,3 +119,27 @@ def test_keys_left_out_are_counted_with_trls_defaults() -> None:
     assert rollout(left_out, shape, 1) == rollout(set_so, shape, 1)
     # Weights and gradients of 4 bytes, a bfloat16 copy for the forward.
     assert estimate(left_out, shape, 1)["bf16 copies"] == 2 * shape.parameters
+
+
+def test_vllm_has_its_share_of_a_gpu_and_gives_it_back_when_it_sleeps() -> None:
+    """0.3 of 80 GB beside the policy: during a rollout, and during training too where it does not sleep.
+
+    Awake: training's parts, 24 GB, and 2 GB of overhead.
+    """
+    asleep, awake = (
+        compose_config(
+            "+experiment=tinyzero_3b", "rollout=vllm", "memory.device_gb=80", f"trainer.vllm_enable_sleep_mode={sleeps}"
+        )
+        for sleeps in ("true", "false")
+    )
+    shape = model_shape(asleep)
+    assert rollout(asleep, shape, 1)["vLLM"] == pytest.approx(24e9)
+    assert peak(awake, shape, 1) == pytest.approx(sum(estimate(asleep, shape, 1).values()) + 24e9 + 2e9)
+    assert peak(asleep, shape, 1) < 80e9 < peak(awake, shape, 1)
+
+
+def test_vllm_on_a_cpu_holds_weights_and_a_cache_beside_the_policy(no_gpu: None) -> None:
+    config = compose_config("rollout=vllm")
+    shape = model_shape(config)
+    assert rollout(config, shape, 1) == {"vLLM": shape.parameters * 4 + 2**30}
+    assert peak(config, shape, 1) > rollout(config, shape, 1)["vLLM"]
