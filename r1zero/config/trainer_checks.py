@@ -20,10 +20,10 @@ CUTS_REFUSED = {
 
 RANGES = {
     **dict.fromkeys(("warmup_steps", "weight_decay", "max_grad_norm"), (0.0, math.inf)),
-    **dict.fromkeys(("beta", "epsilon", "epsilon_high", "top_k", "eval_delay"), (0.0, math.inf)),
+    **dict.fromkeys(("beta", "epsilon", "epsilon_high", "eval_delay"), (0.0, math.inf)),
     "learning_rate": (0.0, sys.float_info.max),
     "dataloader_num_workers": (0.0, math.inf),
-    **dict.fromkeys(("top_p", "min_p", "adam_beta1", "adam_beta2", "top_entropy_quantile"), (0.0, 1.0)),
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "top_entropy_quantile"), (0.0, 1.0)),
 }
 SCALES = ("group", "batch", "none", True, False)  # the last two: TRL's earlier names of group and none
 REMEDIES = {"eval_steps": " trainer.eval_strategy=no turns it off.", "save_steps": " trainer.save_strategy=no does."}
@@ -72,7 +72,7 @@ def check_ranges(trainer: dict[str, Any]) -> None:
         if value is not None and not low <= value <= high:
             wanted = f"at least {low:g}, and finite" if high > 1 else f"in [{low:g}, {high:g}]"
             raise ValueError(f"trainer.{key} = {value}: must be {wanted}.")
-    for key in ("eval_steps", "save_steps", "num_train_epochs", "top_p"):
+    for key in ("eval_steps", "save_steps", "num_train_epochs"):
         value = trainer_value(trainer, key)
         if value is not None and value <= 0:
             raise ValueError(f"trainer.{key} = {value}: must be above 0.{REMEDIES.get(key, '')}")

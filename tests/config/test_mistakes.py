@@ -66,7 +66,7 @@ MISTAKES = [
     ("trainer.eval_steps=0", "trainer.eval_strategy=no turns it off"),
     ("trainer.save_steps=0", "must be above 0"),
     ("trainer.warmup_steps=-1", "must be at least 0"),
-    ("trainer.top_p=2", "must be in [0, 1]"),
+    ("trainer.top_p=2", "must be above 0 and at most 1"),
     ("trainer.min_p=7", "must be in [0, 1]"),
     ("trainer.beta=-1", "must be at least 0"),
     ("trainer.scale_rewards=foo", "must be group, batch or none"),
