@@ -4,7 +4,7 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all check bench docs clean
+.PHONY: help setup setup-vllm train test test-vllm test-all check bench docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,6 +15,16 @@ help: ## list the targets
 	touch $@
 
 setup: .venv/installed ## make .venv from requirements.lock
+
+.venv-vllm/installed: requirements-vllm.lock
+	$(PYTHON) -m venv .venv-vllm
+	.venv-vllm/bin/python -m pip install --quiet --no-deps --requirement requirements-vllm.lock
+	touch $@
+
+setup-vllm: .venv-vllm/installed ## make .venv-vllm, where rollout=vllm runs on a CPU (4 GB)
+
+test-vllm: setup-vllm ## run the tests of rollout=vllm there (about 5 minutes)
+	.venv-vllm/bin/python -m pytest -q -m "not gpu" tests/rollout/test_vllm.py $(ARGS)
 
 train: setup ## teach the embedded model Countdown (about 10 minutes on 2 cores; ARGS="seed=1" and so on)
 	$(BIN)/python -m r1zero.train $(ARGS)
@@ -42,4 +52,4 @@ docs: setup ## build the pages into docs/_build (Sphinx; any warning fails)
 	@echo docs/_build/index.html
 
 clean: ## remove the virtual environment and caches, never runs
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv .venv-vllm .pytest_cache .ruff_cache .mypy_cache .hypothesis

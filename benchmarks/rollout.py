@@ -1,13 +1,16 @@
-"""Speed of rollouts: our decode loop against the model's ``generate``, as TRL calls it, and continuous batching.
+"""Speed of rollouts: our decode loop against the model's ``generate``, as TRL calls it, continuous batching, and vLLM.
 
 ``python -m benchmarks.rollout [--model nano] [--rounds 3] [key=value ...]``   the embedded model on its own task
 ``python -m benchmarks.rollout --shapes 1m 10m 135m --rows 32 128``     random weights: how cost grows
+``.venv-vllm/bin/python -m benchmarks.rollout --loops r1zero vllm --rows 64``     where vLLM is installed
 
 All loops run in one process, one after the other in every round, on the same prompts and with what
 ``r1zero/models/cpu.py`` sets up on a CPU; it stays for the models that follow. Random weights draw tokens almost
 evenly, so a completion ends at each token with the chance that gives ``--mean-tokens`` on average: lengths vary as in
-training. ``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large matrix
-product allows in that time: the distance to the floor.
+training. Ratios are against the first of ``--loops``. vLLM takes over the weights in every call, as in training, and
+starts in the round that warms up. A CPU second is one of one core; neighbours on the machine do not lengthen it.
+``utilization`` is the arithmetic that the sampled tokens need over what the measured peak of a large matrix product
+allows in that time: the distance to the floor.
 """
 
 import argparse
@@ -15,6 +18,7 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,13 +39,18 @@ from r1zero.rollout.decode import decode
 from r1zero.rollout.library_loops import generate, generate_continuously
 from r1zero.rollout.loop import SampleRows
 from r1zero.rollout.sampling import Sampling
+from r1zero.rollout.vllm_engine import VLLMSettings, check_installed
+from r1zero.rollout.vllm_loop import VLLMLoop
 from r1zero.tasks.build import build_task
 
-LOOPS: dict[str, SampleRows] = {
-    "generate": generate,
-    "continuous": generate_continuously,
-    "r1zero": decode,
+# Makes each loop, for one model.
+LOOPS: dict[str, Callable[[], SampleRows]] = {
+    "generate": lambda: generate,
+    "continuous": lambda: generate_continuously,
+    "r1zero": lambda: decode,
+    "vllm": lambda: VLLMLoop(VLLMSettings(max_length=VLLM_MAX_LENGTH)).sample,
 }
+VLLM_MAX_LENGTH = 512  # prompt and completion, of all workloads here
 
 # hidden size, layers, query heads, key-value heads, MLP size, vocabulary. 135m has the shape of SmolLM2-135M, the
 # larger ones those of Qwen2.5 (their config.json on the Hub).
@@ -50,6 +59,7 @@ SHAPES = {
     "10m": (256, 8, 4, 4, 1024, 8192),
     "35m": (384, 12, 6, 3, 1536, 16384),
     "135m": (576, 30, 9, 3, 1536, 49152),
+    "350m": (1024, 24, 16, 8, 3072, 49152),
     "0.5b": (896, 24, 14, 2, 4864, 151936),
     "1.5b": (1536, 28, 12, 2, 8960, 151936),
     "3b": (2048, 36, 16, 2, 11008, 151936),
@@ -115,28 +125,30 @@ def random_workload(
 
 
 def measure(work: Workload, names: list[str], rounds: int, peak: float) -> dict[str, dict[str, float]]:
-    """Figures of each loop: tokens/s as median and range over rounds, and the median utilization."""
+    """Figures of each loop: tokens/s as median and range over rounds, tokens per CPU second, and the utilization."""
     flops = model_flops(work.model)
     keys = [str(row) for row in range(len(work.prompts))]
-    seen: dict[str, list[tuple[float, float]]] = {name: [] for name in names}
+    seen: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+    loops = {name: LOOPS[name]() for name in names}
     for measured in tqdm(range(rounds + 1), desc=work.label, leave=False):
         for name in names:
-            started = time.perf_counter()
-            done = LOOPS[name](
+            started, cpu_started = time.perf_counter(), time.process_time()
+            done = loops[name](
                 work.model, work.prompts, keys, Sampling(work.max_tokens), work.eos_ids, work.pad_id, max_rows=1024
             )
-            seconds = time.perf_counter() - started
+            seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
             if measured:  # the first round warms up
                 spans = [(len(prompt), len(one.ids)) for prompt, one in zip(work.prompts, done, strict=True)]
                 work_flops = flops.rollout([len(prompt) for prompt in set(map(tuple, work.prompts))], spans)
                 tokens = sum(completion for _, completion in spans)
-                seen[name].append((tokens / seconds, work_flops / seconds / peak))
+                seen[name].append((tokens / seconds, tokens / cpu_seconds, work_flops / seconds / peak))
     return {
         name: {
-            "tokens_per_s": statistics.median(speed for speed, _ in rows),
-            "slowest": min(speed for speed, _ in rows),
-            "fastest": max(speed for speed, _ in rows),
-            "utilization": statistics.median(share for _, share in rows),
+            "tokens_per_s": statistics.median(speed for speed, _, _ in rows),
+            "slowest": min(speed for speed, _, _ in rows),
+            "fastest": max(speed for speed, _, _ in rows),
+            "tokens_per_cpu_s": statistics.median(speed for _, speed, _ in rows),
+            "utilization": statistics.median(share for _, _, share in rows),
         }
         for name, rows in seen.items()
     }
@@ -144,10 +156,10 @@ def measure(work: Workload, names: list[str], rounds: int, peak: float) -> dict[
 
 def table(label: str, figures: dict[str, dict[str, float]]) -> list[str]:
     """One line a loop."""
-    base = figures["generate"]["tokens_per_s"]
+    base = next(iter(figures.values()))["tokens_per_s"]
     return [
         f"{label:24} {name:11} {row['tokens_per_s']:>9,.0f} {row['slowest']:>9,.0f} to {row['fastest']:>7,.0f}"
-        f" {row['utilization']:>11.1%} {row['tokens_per_s'] / base:>8.2f} x"
+        f" {row['tokens_per_cpu_s']:>9,.0f} {row['utilization']:>11.1%} {row['tokens_per_s'] / base:>8.2f} x"
         for name, row in figures.items()
     ]
 
@@ -171,11 +183,10 @@ def main() -> None:
     quiet()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     dtype = getattr(torch, arguments.dtype) if arguments.shapes else torch.float32
-    if "generate" not in arguments.loops:
-        parser.error("--loops must name generate: ratios are against it.")
-
+    if "vllm" in arguments.loops:
+        check_installed()
     results = {}
-    sys.stdout.write(f"{'':36} {'tokens/s':>9} {'range':>20} {'utilization':>11} {'generate':>10}\n")
+    sys.stdout.write(f"{'':36} {'tokens/s':>9} {'range':>20} {'per CPU s':>9} {'utilization':>11} {'ratio':>10}\n")
     for rows in arguments.rows:
         for shape in arguments.shapes or [None]:
             for mean in arguments.mean_tokens if shape else [0]:
@@ -189,9 +200,10 @@ def main() -> None:
     ratios = [
         figures["r1zero"]["tokens_per_s"] / figures["generate"]["tokens_per_s"]
         for figures in results.values()
-        if "r1zero" in figures
+        if {"r1zero", "generate"} <= figures.keys()
     ]
-    sys.stdout.write(f"ratio rollout_tokens_per_s: {statistics.median(ratios):.2f}\n")
+    if ratios:
+        sys.stdout.write(f"ratio rollout_tokens_per_s: {statistics.median(ratios):.2f}\n")
     if arguments.out:
         record = {"device": device_name(), "threads": torch.get_num_threads(), "peak_flops": peak, "results": results}
         arguments.out.write_text(json.dumps(record, indent=2) + "\n")

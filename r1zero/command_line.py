@@ -5,7 +5,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,13 @@ from omegaconf.errors import OmegaConfBaseException
 
 from r1zero.config.compose import explain, register_schema
 from r1zero.config.shorthand import expand
+
+# Hydra's flags, and their short forms.
+FLAGS = (
+    *("--help", "--hydra-help", "--version", "--cfg", "--resolve", "--package", "--run", "--multirun", "--info"),
+    *("--shell-completion", "--config-path", "--config-name", "--config-dir", "--experimental-rerun"),
+    *("-h", "-c", "-p", "-r", "-m", "-i", "-sc", "-cp", "-cn", "-cd"),
+)
 
 
 @contextmanager
@@ -43,6 +50,7 @@ def run_with_hydra(run: Callable[[DictConfig], Any]) -> None:
     register_schema()
     try:
         with errors_in_one_line():
+            check_dashes(sys.argv[1:])
             sys.argv[1:] = expand(sys.argv[1:])
         with hydra_errors_in_one_line():
             hydra.main(version_base="1.3", config_path="pkg://conf", config_name="train")(run)()
@@ -52,6 +60,20 @@ def run_with_hydra(run: Callable[[DictConfig], Any]) -> None:
         sys.exit(
             f"error: hydra.run.dir: cannot make {error.filename} ({error.strerror}). Set a writable hydra.run.dir."
         )
+
+
+def check_dashes(arguments: Sequence[str]) -> None:
+    """Only Hydra's own flags begin with a dash.
+
+    Raises:
+        ValueError: Another one does.
+    """
+    for argument in arguments:
+        name = argument.partition("=")[0]
+        if name.startswith("-") and not any(flag.startswith(name) for flag in FLAGS):
+            raise ValueError(
+                f"{argument}: no such flag. Values are set without dashes, such as seed=1; `--cfg job` prints all keys."
+            )
 
 
 def quiet() -> None:

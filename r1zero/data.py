@@ -30,6 +30,9 @@ def look(arguments: Sequence[str]) -> None:
     """
     own = DEFAULTS | {key: value for key, _, value in (a.partition("=") for a in arguments) if key in DEFAULTS}
     rest = [argument for argument in arguments if argument.partition("=")[0] not in DEFAULTS]
+    for key in ("show", "ngram", "low", "high"):
+        if not own[key].replace(".", "", key in ("low", "high")).isdigit():
+            raise ValueError(f"{key} = {own[key]}: must be a number, such as {key}={DEFAULTS[key]}.")
     todo = plan(rest, train_rows=True)
     quiet()  # loads libraries, as the next lines do: after the arguments were checked
     from r1zero.evaluating.description import describe

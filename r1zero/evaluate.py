@@ -30,7 +30,7 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
     """Evaluate what the command line asks for; the folders of the results.
 
     Raises:
-        ValueError: An argument cannot work, or a model or data set cannot be had.
+        ValueError: An argument cannot work, a model or data set cannot be had, or it cannot be sampled from.
     """
     todo = plan(arguments)
     quiet()  # loads libraries, as the next lines do: after the arguments were checked
@@ -38,6 +38,7 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
     from r1zero.evaluating.on_disk import evaluate_in
     from r1zero.models.fit import check_context, longest_prompt
     from r1zero.rollout.engine import load_engine, stop_strings_of
+    from r1zero.rollout.loop import RolloutError
     from r1zero.rollout.sampling import training_sampling
     from r1zero.tasks.build import build_task
     from r1zero.tasks.prompts import check_prompts
@@ -50,10 +51,13 @@ def evaluate(arguments: Sequence[str]) -> list[Path]:
         prompt_tokens = longest_prompt((row["prompt"] for row in task.test), engine.tokenizer)
         with engine.opened() as model:
             check_context(model, prompt_tokens, sampling.max_tokens, "eval.max_tokens")
-    return [
-        evaluate_in(todo.output, config, task, engine.stopping_at(stop_strings_of(config, engine.loop)))
-        for config, task in zip(todo.configs, tasks, strict=True)
-    ]
+    try:
+        return [
+            evaluate_in(todo.output, config, task, engine.stopping_at(stop_strings_of(config, engine.loop)))
+            for config, task in zip(todo.configs, tasks, strict=True)
+        ]
+    except RolloutError as error:
+        raise ValueError(str(error)) from error
 
 
 def table(folders: Sequence[Path]) -> str:

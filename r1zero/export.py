@@ -71,15 +71,15 @@ def export(arguments: Sequence[str]) -> str:
     if out.exists() and own["overwrite"] == "false":
         raise ValueError(f"out = {out}: is there already. Set another out=DIR, or overwrite=true to replace it.")
     quiet()  # loads libraries, as the next lines do: after the arguments were checked
+    from r1zero.runs.checkpoints import checkpoint_path, newest_checkpoint
     from r1zero.sharing.card import serving_commands
     from r1zero.sharing.folder import Request, export
     from r1zero.sharing.hub import check_push, push
-    from r1zero.sharing.weights import find_checkpoint
 
     name = own["push_to_hub"]
     if name:
         check_push(name)
-    checkpoint = find_checkpoint(run_dir, own["checkpoint"] or None)
+    checkpoint = checkpoint_path(run_dir, own["checkpoint"]) if own["checkpoint"] else newest_checkpoint(run_dir)
     step = checkpoint.name.removeprefix("checkpoint-")
     gguf = {"false": None, "true": "f16"}.get(own["gguf"], own["gguf"])
     replaced = " (replaced)" if out.exists() else ""

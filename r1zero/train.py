@@ -89,6 +89,7 @@ def train(config: Config, run_dir: Path) -> int:
     quiet()
     from r1zero.evaluating.accuracy import HeldOutAccuracy
     from r1zero.reporting.report import show
+    from r1zero.rollout.loop import RolloutError
     from r1zero.tasks.own_judges import JudgeFailedError
     from r1zero.training.durable import CheckpointError
     from r1zero.training.guard import DivergedError
@@ -120,7 +121,7 @@ def train(config: Config, run_dir: Path) -> int:
     trainer = R1ZeroTrainer(config, args, task, held_out, model, tokenizer, run_dir, tracker)
     try:
         stopped_by = fit(trainer, checkpoint)
-    except (JudgeUnavailableError, JudgeFailedError, CheckpointError, DivergedError) as error:
+    except (JudgeUnavailableError, JudgeFailedError, RolloutError, CheckpointError, DivergedError) as error:
         sys.exit(f"error: stopped after step {trainer.state.global_step}: {error} {how_to_go_on(run_dir)}")
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -152,7 +153,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
     from r1zero.tasks.build import build_task
     from r1zero.tasks.prompts import check_prompts
     from r1zero.training.preflight import preflight
-    from r1zero.training.settings import check_packages, enough_rows, grpo_config
+    from r1zero.training.settings import check_optimizer, check_packages, enough_rows, grpo_config
 
     check_packages(config)
     tokenizer = load_tokenizer(config.model)
@@ -168,6 +169,7 @@ def prepare(config: Config, run_dir: Path) -> tuple["GRPOConfig", "Task", "PreTr
         placement.connect_deepspeed()
     task = replace(task, train=enough_rows(task.train, args))
     model = load_policy(config)
+    check_optimizer(args, model)
     check_tokenizer_fits(model, tokenizer, config.model)
     check_finite(model, config.model)
     check_context(model, prompt_tokens, trainer_value(config.trainer, "max_completion_length"), MAX_TOKENS)

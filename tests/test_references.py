@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PLACES = ("r1zero", "rewards", "sandbox", "conf", "tests", "docs", "benchmarks")
-IGNORED = {".venv", ".git", "data", "runs", "outputs", "build"}
+IGNORED = {".venv", ".venv-vllm", ".git", "data", "runs", "outputs", "build"}
 FILES = sorted(
     path
     for path in ROOT.rglob("*")

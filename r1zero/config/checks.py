@@ -7,8 +7,9 @@ import math
 from r1zero.config.schema import AlarmConfig, Config, EvalConfig, LaunchConfig, RewardConfig, TrackerConfig
 from r1zero.config.tasks import TaskConfig
 from r1zero.config.templates import TEMPLATES
-from r1zero.config.trainer_checks import check_batch, check_vllm, check_vllm_ranks
+from r1zero.config.trainer_checks import check_batch
 from r1zero.config.trainer_keys import trainer_value
+from r1zero.config.vllm_checks import check_vllm
 from rewards.recipes import LANGUAGES
 
 ROLLOUT_BACKENDS = ("native", "transformers", "continuous", "vllm")
@@ -33,6 +34,12 @@ def check_trains(task: TaskConfig) -> None:
             f"task.num_train = {task.num_train}: must be at least 1 to train. A task with 0 is a held-out set for "
             f"`python -m r1zero.evaluate`; {task.name} is not meant for training."
         )
+
+
+def check_seed(seed: int) -> None:
+    """A number that every library takes as seed."""
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed = {seed}: must be in [0, 2^32).")
 
 
 def check_eval(evaluation: EvalConfig) -> None:
@@ -102,9 +109,10 @@ def check_rollout(config: Config) -> None:
         raise ValueError(
             f"trainer.generation_kwargs.stop_strings = {stop_strings}: must be a list of strings, e.g. ['</answer>']."
         )
-    if stop_strings and rollout.backend != "native":
+    if stop_strings and rollout.backend not in ("native", "vllm"):
         raise ValueError(
-            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native knows them."
+            f"trainer.generation_kwargs.stop_strings with rollout = {rollout.backend}: only rollout=native and "
+            "rollout=vllm know them."
         )
     if stop_strings and trainer_value(trainer, "mask_truncated_completions"):
         raise ValueError(
@@ -155,7 +163,6 @@ def check_ranks(config: Config, num_ranks: int, num_gpus: int) -> None:
     if trainer_value(config.trainer, "fp16") and (num_gpus == 0 or trainer_value(config.trainer, "use_cpu")):
         raise ValueError("trainer.fp16 = True without a GPU: a CPU does not train in float16. Set trainer.bf16=true.")
     check_batch(config.trainer, num_ranks)
-    check_vllm_ranks(config, num_ranks)
 
 
 def check_checkpoints(config: Config) -> None:
@@ -171,6 +178,12 @@ def check_checkpoints(config: Config) -> None:
     ):
         if value < 0:
             raise ValueError(f"{name} = {value}: must not be negative.")
+    if config.memory.device_gb is not None and config.memory.device_gb <= 0:
+        raise ValueError(f"memory.device_gb = {config.memory.device_gb}: must be above 0, or null for this machine's.")
+    if config.memory.prompt_tokens is not None and config.memory.prompt_tokens < 1:
+        raise ValueError(
+            f"memory.prompt_tokens = {config.memory.prompt_tokens}: must be at least 1, or null for the longest prompt."
+        )
     if config.memory.check not in ("refuse", "warn", "off"):
         raise ValueError(f"memory.check = {config.memory.check}: must be refuse, warn or off.")
 

@@ -23,6 +23,7 @@ from r1zero.config.checks import (
     check_peft,
     check_reward,
     check_rollout,
+    check_seed,
     check_task,
     check_tracker,
     check_trains,
@@ -71,6 +72,7 @@ def resolve(composed: DictConfig) -> Config:
     check_trainer_values(config.trainer)
     check_task(config)
     check_trains(config.task)
+    check_seed(config.seed)
     check_eval(config.eval)
     check_reward(config.reward)
     if config.task.accuracy_judge:
@@ -110,14 +112,22 @@ def typed(composed: DictConfig) -> Config:
 def explain(error: Exception) -> str:
     """Hydra's message in one line, with the nearest key or name instead of a list and the advice to force a key in."""
     message = str(error)
+    if "override_grammar" in message or "missing EQUAL" in message or message.startswith("Could not override ''"):
+        return f"{' '.join(sys.argv[1:])}: not every argument is key=value, such as seed=1 or 'eval.k=[1,4]'."
+    if found := re.match(r"Ambiguous value for argument '\W?(.+?)=(.+?)'\n", message):
+        return f"{found[1]} = {found[2]}: several values. Add -m to run each in turn, or write {found[1]}=[{found[2]}]."
+    if found := re.search(r"missing mandatory value: (?s:.*)full_key: (\S+)", message):
+        return f"{found[1]} has no value. Set {found[1]}=..."
+    if found := re.match(r"Could not delete from config. '(.+?)' does not exist", message):
+        return f"~{found[1]}: there is no such value to take out. `python -m r1zero.train --cfg job` prints all in use."
+    if found := re.match(r"Could not append to config. An item is already at '(.+?)'", message):
+        return f"+{found[1]}: the key is there already. Set it without +, as {found[1]}=..."
     if found := re.match(r"Could not override '(.+?)'", message):
         return f"{found[1]}: {unknown_key(found[1])} `python -m r1zero.train --cfg job` prints all keys in use."
-    if found := re.match(r"(?:In '.*': )?Could not find '([^/']+)/([^']+)'", message):
+    if found := re.match(r"(?:In '.*': )?Could not (?:find|load) '([^/']+)/([^']+)'", message):
         return f"{found[1]} = {found[2]}: {unknown_name(found[2], names_in(found[1], [CONF]))}"
     if found := re.match(r"Error merging override (.+)", message):
         return f"{found[1]}: {reason_of(error, found[1])}"
-    if "LexerNoViableAlt" in message or "mismatched input" in message or "missing EQUAL" in message:
-        return f"{' '.join(sys.argv[1:])}: not every argument is key=value, such as seed=1 or 'eval.k=[1,4]'."
     return " ".join(message.split())
 
 
@@ -125,11 +135,12 @@ def unknown_key(key: str) -> str:
     """A sentence about a key that there is not; a key of a part is found without the part's name."""
     parts = [*PARTS.items(), *(("task", keys) for keys in KINDS.values()), ("trainer", TrainerKeys)]
     known = [f.name for f in dataclasses.fields(Config)]
-    known += [f"{part}.{f.name}" for part, schema in parts for f in dataclasses.fields(schema)]
+    known_parts = [f"{part}.{f.name}" for part, schema in parts for f in dataclasses.fields(schema)]
     if (CONF / key).is_dir() and key not in known:
         return f"set it as +{key}=NAME, with one of {', '.join(names_in(key, [CONF]))}."
-    inside = [one for one in known if one.endswith(f".{key}")]
-    return f"no such key. Did you mean '{inside[0]}'?" if inside else unknown(key, known)
+    inside = [one for one in known_parts if one.endswith(f".{key}")]
+    near = inside or difflib.get_close_matches(key, ["+experiment", *known, *known_parts], n=1, cutoff=0.5)
+    return f"no such key. Did you mean '{near[0]}'?" if near else unknown(key, known)
 
 
 def unknown_name(name: str, known: list[str]) -> str:
@@ -143,7 +154,7 @@ def reason_of(error: Exception, override: str) -> str:
     """Why a value cannot take the place of its key's."""
     cause = str(error.__cause__ or error).strip().splitlines()[0].rstrip(".")
     key, _, value = override.partition("=")
-    if "list" in cause.lower() and value:
+    if "list" in cause.lower() and re.fullmatch(r"[\d.]+", value):
         return f"must be a list. Set {key}=[{value}]."
     return f"{cause}. See `python -m r1zero.train --cfg job` for what {key} holds."
 
@@ -155,7 +166,7 @@ def refuse_leftovers(composed: Any, kept: Any, path: str = "") -> None:
     for key, value in composed.items():
         full = f"{path}.{key}" if path else str(key)
         if key not in kept:
-            raise ValueError(f"{full} = {value}: {unknown(str(key), list(kept))}")
+            raise ValueError(f"{full} = {value}: {unknown(str(key), list(kept)) if path else unknown_key(str(key))}")
         refuse_leftovers(value, kept[key], full)
 
 

@@ -83,7 +83,7 @@ class RolloutConfig:
 
     Attributes:
         backend: ``native`` (our decode loop), ``transformers`` (the model's ``generate``), ``continuous`` (the
-            library's continuous batching) or ``vllm`` (TRL's, with the ``vllm_*`` keys of ``trainer``).
+            library's continuous batching) or ``vllm`` (an engine beside the policy, see docs/rollouts.md).
         max_rows: Most completions decoded at once, on each rank; others wait for a place. Bounds the memory of keys and
             values, in training and in evaluation.
     """

@@ -2,20 +2,28 @@
 
 import importlib.util
 import math
+import sys
 from typing import Any
 
-from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import check_trainer_types, trainer_value
 
 LOSS_TYPES = ("grpo", "dapo", "dr_grpo", "bnpo", "cispo", "sapo", "luspo", "vespo")  # of TRL 1.16
 # Schedules that follow the loss of TRL's evaluation, which there is none of here.
 LOSS_SCHEDULES = ("reduce_lr_on_plateau", "greedy")
+# Keys that do not go with a distribution that is cut.
+CUTS_REFUSED = {
+    "beta": "the KL term would compare what is left of the policy's distribution with the whole of the reference's.",
+    "use_liger_kernel": "its loss knows the whole distribution alone.",
+    "cast_lm_head_to_fp32": "it belongs to TRL's head, which knows the whole distribution alone.",
+}
 
 
 RANGES = {
-    **dict.fromkeys(("learning_rate", "warmup_steps", "weight_decay", "max_grad_norm"), (0.0, math.inf)),
-    **dict.fromkeys(("beta", "epsilon", "epsilon_high", "top_k", "eval_delay"), (0.0, math.inf)),
-    **dict.fromkeys(("top_p", "min_p", "adam_beta1", "adam_beta2", "top_entropy_quantile"), (0.0, 1.0)),
+    **dict.fromkeys(("warmup_steps", "weight_decay", "max_grad_norm"), (0.0, math.inf)),
+    **dict.fromkeys(("beta", "epsilon", "epsilon_high", "eval_delay"), (0.0, math.inf)),
+    "learning_rate": (0.0, sys.float_info.max),
+    "dataloader_num_workers": (0.0, math.inf),
+    **dict.fromkeys(("adam_beta1", "adam_beta2", "top_entropy_quantile"), (0.0, 1.0)),
 }
 SCALES = ("group", "batch", "none", True, False)  # the last two: TRL's earlier names of group and none
 REMEDIES = {"eval_steps": " trainer.eval_strategy=no turns it off.", "save_steps": " trainer.save_strategy=no does."}
@@ -34,6 +42,7 @@ def check_trainer_values(trainer: dict[str, Any]) -> None:
         raise ValueError(
             f"trainer.temperature = {trainer['temperature']}: must be above 0; eval.greedy decodes greedily."
         )
+    check_cuts(trainer)
     if trainer_value(trainer, "loss_type") not in LOSS_TYPES:
         raise ValueError(f"trainer.loss_type = {trainer['loss_type']}: must be one of {', '.join(LOSS_TYPES)}.")
     if trainer_value(trainer, "lr_scheduler_type") in LOSS_SCHEDULES:
@@ -61,9 +70,9 @@ def check_ranges(trainer: dict[str, Any]) -> None:
     for key, (low, high) in RANGES.items():
         value = trainer_value(trainer, key)
         if value is not None and not low <= value <= high:
-            wanted = f"at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+            wanted = f"at least {low:g}, and finite" if high > 1 else f"in [{low:g}, {high:g}]"
             raise ValueError(f"trainer.{key} = {value}: must be {wanted}.")
-    for key in ("eval_steps", "save_steps", "num_train_epochs", "top_p"):
+    for key in ("eval_steps", "save_steps", "num_train_epochs"):
         value = trainer_value(trainer, key)
         if value is not None and value <= 0:
             raise ValueError(f"trainer.{key} = {value}: must be above 0.{REMEDIES.get(key, '')}")
@@ -73,41 +82,30 @@ def check_ranges(trainer: dict[str, Any]) -> None:
         raise ValueError("trainer.fp16 = True with trainer.bf16 = True: set one of the two.")
 
 
+def check_cuts(trainer: dict[str, Any]) -> None:
+    """Top-k, top-p and min-p that can be used, with what can compute the distribution that they leave."""
+    top_k, top_p, min_p = (trainer_value(trainer, key) for key in ("top_k", "top_p", "min_p"))
+    if top_k < 0:
+        raise ValueError(f"trainer.top_k = {top_k}: must not be negative; 0 keeps all tokens.")
+    if not 0 < top_p <= 1:
+        raise ValueError(f"trainer.top_p = {top_p}: must be above 0 and at most 1.")
+    if min_p is not None and not 0 <= min_p <= 1:
+        raise ValueError(f"trainer.min_p = {min_p}: must be in [0, 1]; 0 keeps all tokens.")
+    if not (top_k or top_p < 1 or min_p):
+        return
+    for key, reason in CUTS_REFUSED.items():
+        if trainer_value(trainer, key):
+            raise ValueError(
+                f"trainer.{key} = {trainer[key]} with top_k, top_p or min_p: {reason} Leave one of the two out; "
+                "eval.top_p cuts evaluation alone."
+            )
+
+
 def check_at_least_one(trainer: dict[str, Any], key: str) -> None:
     """The number at ``key`` is 1 or more."""
     value = trainer_value(trainer, key)
     if value is None or value < 1:
         raise ValueError(f"trainer.{key} = {value}: must be at least 1.")
-
-
-def check_vllm(config: Config) -> None:
-    """``vllm_*`` keys where they are used, with values that vLLM can start with."""
-    trainer = config.trainer
-    given = {key: value for key, value in trainer.items() if key.startswith("vllm_")}
-    if config.rollout.backend != "vllm":
-        if given:
-            key, value = next(iter(given.items()))
-            raise ValueError(f"trainer.{key} = {value} with rollout = {config.rollout.backend}: set rollout=vllm.")
-        return
-    mode = trainer_value(trainer, "vllm_mode")
-    if mode not in ("colocate", "server"):
-        raise ValueError(f"trainer.vllm_mode = {mode}: must be colocate or server.")
-    share = trainer_value(trainer, "vllm_gpu_memory_utilization")
-    if not 0 < share <= 1:
-        raise ValueError(f"trainer.vllm_gpu_memory_utilization = {share}: must be in (0, 1].")
-    check_at_least_one(trainer, "vllm_tensor_parallel_size")
-    if trainer_value(trainer, "use_cpu"):
-        raise ValueError("trainer.use_cpu = True with rollout = vllm: vLLM needs a GPU. Set rollout=native.")
-
-
-def check_vllm_ranks(config: Config, num_ranks: int) -> None:
-    """vLLM's shards of the model are spread over the ranks without one left."""
-    parallel = trainer_value(config.trainer, "vllm_tensor_parallel_size")
-    colocated = config.rollout.backend == "vllm" and trainer_value(config.trainer, "vllm_mode") == "colocate"
-    if colocated and num_ranks % parallel:
-        raise ValueError(
-            f"trainer.vllm_tensor_parallel_size = {parallel}: must divide the {num_ranks} rank(s) of the run."
-        )
 
 
 def check_group(trainer: dict[str, Any]) -> None:

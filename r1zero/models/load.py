@@ -63,6 +63,8 @@ def load_model(config: ModelConfig) -> PreTrainedModel:
             raise ValueError(
                 f"{len(missing)} of its weights are not in the files and would be random: {missing[0]}, ..."
             )
+        if any(name.endswith("ForMaskedLM") for name in model.config.architectures or []):
+            raise ValueError(f"{model.config.architectures[0]} fills in gaps, and does not write on from left to right")
         if base:
             model = with_adapter(model, where, is_trainable=False).merge_and_unload()
             model.requires_grad_(True)  # peft froze them
@@ -155,6 +157,10 @@ def converted(gguf: Path) -> Path:
 def cannot_load(config: ModelConfig, error: Exception, what: str) -> str:
     """What went wrong with ``model.path`` when the ``what`` was loaded, and the ways out."""
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+    if "attention" in reason.lower() and config.attn_implementation is not None:
+        return f"model.attn_implementation = {config.attn_implementation}: {reason} Set sdpa or eager, or leave it out."
+    if "ignore_mismatched_sizes" in reason:
+        reason = "its weights have other sizes than its config.json says"
     if Path(config.path).is_dir():
         return (
             f"model.path = {config.path}: the {what} in this folder cannot be loaded ({reason}). It must hold what "

@@ -111,7 +111,7 @@ def looks(
 
     def sample_next() -> None:
         logits_RV = slots.feed(next_logits).float() / (1.0 if sampling.greedy else sampling.temperature)
-        log_probs_RV = logits_RV.log_softmax(dim=-1)
+        log_probs_RV = sampling.cut(logits_RV.log_softmax(dim=-1))
         probabilities_RV = log_probs_RV.exp()
         at_R = record.next_column(slots.rows_R)
         slots.ids_R.copy_(sampling.choose(log_probs_RV, probabilities_RV, uniforms_BT[slots.rows_R, at_R]))

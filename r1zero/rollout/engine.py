@@ -8,6 +8,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,6 +26,8 @@ from r1zero.rollout.library_loops import generate, generate_continuously
 from r1zero.rollout.loop import Loop
 from r1zero.rollout.sampling import Completion, OnFinish, Sampling
 from r1zero.rollout.stop_strings import StopStrings
+from r1zero.rollout.vllm_engine import VLLMSettings, check_installed
+from r1zero.rollout.vllm_loop import VLLMLoop
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +35,11 @@ OnText = Callable[[int, Completion, str], None]
 
 NATIVE = Loop(decode, scores=True, stops=True, follow=follow)
 GENERATE = Loop(generate)
-# The loop of each ``rollout.backend``. Under vllm, TRL samples for training and the native loop for evaluation.
+VLLM = Loop(VLLMLoop(VLLMSettings()).sample, scores=True, stops=True)
+# The loop of each ``rollout.backend``.
 LOOPS = {
     "native": NATIVE,
-    "vllm": NATIVE,
+    "vllm": VLLM,
     "transformers": GENERATE,
     "continuous": Loop(generate_continuously),
 }
@@ -49,6 +53,7 @@ class Engine:
         rollout: Which loop, and how many rows it may decode at once.
         stop_strings: Strings that end a completion.
         opened: Gives the model ready to sample: unwrapped, in evaluation mode, under the autocast that training uses.
+        vllm: How ``rollout=vllm`` starts its engine, at the first completion.
 
     Attributes:
         scores: Whether completions come with log-probabilities and entropies.
@@ -66,12 +71,15 @@ class Engine:
         rollout: RolloutConfig,
         stop_strings: Sequence[str],
         opened: Callable[[], AbstractContextManager[PreTrainedModel]],
+        vllm: VLLMSettings | None = None,
     ) -> None:
         self.tokenizer, self.max_rows, self.opened = tokenizer, rollout.max_rows, opened
         check_loop(rollout.backend, stop_strings, model)
         self.loop = choose_loop(rollout.backend, model)
         if self.loop is not LOOPS[rollout.backend]:
             log.warning("rollout=%s has no loop for %s: using its own generate.", rollout.backend, type(model).__name__)
+        if self.loop is VLLM and vllm is not None:
+            self.loop = replace(VLLM, sample=VLLMLoop(vllm).sample)
         self.scores = self.loop.scores
         self.stop = StopStrings(list(stop_strings), tokenizer) if stop_strings else None
         self.end_ids = end_tokens(model, tokenizer)
@@ -165,8 +173,10 @@ def load_engine(config: Config) -> Engine:
     """The model of ``config`` on the accelerator, if there is one, sampling as a run with this config does.
 
     Raises:
-        ValueError: The model cannot be loaded, or stop strings do not work with it.
+        ValueError: The model cannot be loaded, stop strings do not work with it, or the loop's package is missing.
     """
+    if config.rollout.backend == "vllm":
+        check_installed()
     tokenizer, model = load_tokenizer(config.model), load_model(config.model).eval()
     check_tokenizer_fits(model, tokenizer, config.model)
     speed_up_cpu(model, config.model)
@@ -190,7 +200,7 @@ def engine_of(
 ) -> Engine:
     """An engine that samples as a run with this ``config`` does."""
     stop_strings = stop_strings_of(config, choose_loop(config.rollout.backend, model))
-    return Engine(model, tokenizer, config.rollout, stop_strings, opened)
+    return Engine(model, tokenizer, config.rollout, stop_strings, opened, VLLMSettings.of(config.trainer))
 
 
 def stop_strings_of(config: Config, loop: Loop) -> list[str]:

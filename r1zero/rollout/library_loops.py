@@ -4,7 +4,6 @@ They give no log-probabilities, know no stop strings, and draw all rows from one
 the rows beside it.
 """
 
-import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +13,7 @@ import torch
 from transformers import ContinuousBatchingConfig, GenerationConfig, PreTrainedModel
 
 from r1zero.models.tokens import left_pad
-from r1zero.rollout.sampling import Completion, OnFinish, Sampling
+from r1zero.rollout.sampling import Completion, OnFinish, Sampling, seed_of
 from r1zero.rollout.stop_strings import StopStrings
 
 
@@ -22,7 +21,7 @@ from r1zero.rollout.stop_strings import StopStrings
 def seeded(keys: Sequence[str]) -> Iterator[None]:
     """Within it, torch's global generator is seeded by ``keys``; afterwards it is as it was."""
     with torch.random.fork_rng():
-        torch.manual_seed(int.from_bytes(hashlib.sha256("\n".join(keys).encode()).digest()[:7]))
+        torch.manual_seed(seed_of("\n".join(keys)))
         yield
 
 

@@ -14,6 +14,10 @@ from r1zero.rollout.sampling import Completion, OnFinish, Sampling
 from r1zero.rollout.stop_strings import StopStrings
 
 
+class RolloutError(RuntimeError):
+    """A loop cannot draw completions from this model, or not as it is asked to; says what to set."""
+
+
 class SampleRows(Protocol):
     """Draws one completion for each row of a batch."""
 
@@ -47,6 +51,9 @@ class SampleRows(Protocol):
                 ``Loop.stops`` is false.
             on_finish: Gets each row's number and completion exactly once, before the loop returns: as soon as the loop
                 knows it, in any order. Called in the loop's own thread, so it must return at once.
+
+        Raises:
+            RolloutError: It cannot be done.
 
         A loop that cannot score (``Loop.scores`` is false) gives completions whose ``logprobs`` is None and whose
         ``entropy`` is NaN.

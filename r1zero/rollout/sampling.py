@@ -31,20 +31,27 @@ class Sampling:
     min_p: float | None = None
     greedy: bool = False
 
+    @property
+    def cuts(self) -> bool:
+        """Whether some tokens are never drawn, however likely the model finds them."""
+        return not self.greedy and (self.top_k > 0 or self.top_p < 1.0 or bool(self.min_p))
+
+    def cut(self, log_probs_BV: torch.Tensor) -> torch.Tensor:
+        """Log-probabilities after top-k, top-p and min-p in the order of ``generate``: -inf for what they rule out."""
+        if not self.cuts:
+            return log_probs_BV
+        warpers: list[LogitsProcessor] = [TopKLogitsWarper(self.top_k)] if self.top_k > 0 else []
+        warpers += [TopPLogitsWarper(self.top_p)] if self.top_p < 1.0 else []
+        warpers += [MinPLogitsWarper(self.min_p)] if self.min_p else []
+        for warper in warpers:
+            log_probs_BV = warper(torch.LongTensor(), log_probs_BV)  # the signature asks for the ids so far
+        return log_probs_BV.log_softmax(dim=-1)
+
     def choose(
         self, log_probs_BV: torch.Tensor, probabilities_BV: torch.Tensor, uniforms_B: torch.Tensor
     ) -> torch.Tensor:
-        """Token ids (B,), after top-k, top-p and min-p in the order of ``generate``."""
-        if self.greedy:
-            return log_probs_BV.argmax(dim=-1)
-        warpers: list[LogitsProcessor] = [TopKLogitsWarper(self.top_k)] if self.top_k > 0 else []
-        warpers += [TopPLogitsWarper(self.top_p)] if self.top_p < 1.0 else []
-        warpers += [MinPLogitsWarper(self.min_p)] if self.min_p is not None else []
-        if warpers:
-            for warper in warpers:
-                log_probs_BV = warper(torch.LongTensor(), log_probs_BV)  # the signature asks for the ids so far
-            probabilities_BV = log_probs_BV.softmax(dim=-1)
-        return draw(probabilities_BV, uniforms_B)
+        """Token ids (B,) from a distribution that has been ``cut``."""
+        return log_probs_BV.argmax(dim=-1) if self.greedy else draw(probabilities_BV, uniforms_B)
 
 
 @dataclass(frozen=True)
@@ -53,10 +60,9 @@ class Completion:
 
     Attributes:
         ids: Token ids, the end-of-sequence token included when it was reached.
-        logprobs: Log-probability of each id at the sampling temperature, before top-k, top-p and min-p: what the
-            training forward computes. None from loops that do not score.
-        entropy: Of the distributions the ids were drawn from, before top-k, top-p and min-p; nats, summed over the ids.
-            NaN from loops that do not score.
+        logprobs: Log-probability of each id under the distribution that it was drawn from: at the sampling temperature,
+            after top-k, top-p and min-p. The training forward computes the same. None from loops that do not score.
+        entropy: Of those distributions; nats, summed over the ids. NaN from loops that do not score.
         truncated: Reached ``max_tokens`` without an end-of-sequence token or a stop string.
     """
 
@@ -64,6 +70,11 @@ class Completion:
     logprobs: list[float] | None
     entropy: float
     truncated: bool
+
+
+def seed_of(key: str) -> int:
+    """The seed that a row's key names, of 56 bits."""
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:7])
 
 
 def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
@@ -75,7 +86,7 @@ def keyed_uniforms(keys: Sequence[str], num_tokens: int) -> torch.Tensor:
     rows = torch.empty(len(keys), num_tokens, dtype=torch.float64)
     generator = torch.Generator()
     for row, key in zip(rows, keys, strict=True):
-        generator.manual_seed(int.from_bytes(hashlib.sha256(key.encode()).digest()[:7]))
+        generator.manual_seed(seed_of(key))
         torch.rand(num_tokens, generator=generator, out=row, dtype=torch.float64)
     return rows
 

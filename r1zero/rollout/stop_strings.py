@@ -26,9 +26,12 @@ class StopStrings:
         # Only a token that holds some string's last character can complete it: the others need not be decoded.
         ends = {string[-1] for string in strings} | {INCOMPLETE}
         vocabulary = tokenizer.batch_decode([[token] for token in range(len(tokenizer))])
-        self.endings = torch.tensor(
-            [token for token, text in enumerate(vocabulary) if ends & set(text)], dtype=torch.long
-        )
+        self.ending_ids = frozenset(token for token, text in enumerate(vocabulary) if ends & set(text))
+        self.endings = torch.tensor(sorted(self.ending_ids), dtype=torch.long)
+
+    def may_end_with(self, token: int) -> bool:
+        """Whether ``token``, as the last one, can complete a string."""
+        return token in self.ending_ids
 
     def completed(self, recent: list[list[int]]) -> list[bool]:
         """For each row's last tokens, the newest one included."""

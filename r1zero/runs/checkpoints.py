@@ -175,6 +175,11 @@ def clear_partial(folder: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
+def holds_model(path: Path) -> bool:
+    """Whether there is a model in a folder, or a LoRA adapter of one."""
+    return (path / MODEL_CONFIG).is_file() or (path / ADAPTER_CONFIG).is_file()
+
+
 def newest_checkpoint(run_dir: Path, adapter: bool = False) -> Path:
     """The weights of the highest step: ``checkpoints/final``, or a checkpoint that a killed run wrote after it.
 
@@ -188,7 +193,7 @@ def newest_checkpoint(run_dir: Path, adapter: bool = False) -> Path:
     folder = run_dir / CHECKPOINTS
     named, file = (ADAPTER, ADAPTER_CONFIG) if adapter else (FINAL, MODEL_CONFIG)
     found = {path: step_of(path) for path in folder.glob("checkpoint-*") if path.name.rpartition("-")[2].isdigit()}
-    found = {path: step for path, step in found.items() if holds_weights(path) and (path / file).is_file() >= adapter}
+    found = {path: step for path, step in found.items() if holds_model(path) and (path / file).is_file() >= adapter}
     if (folder / named / file).is_file():
         try:
             found[folder / named] = read_facts(folder / named)["step"]
@@ -202,11 +207,6 @@ def newest_checkpoint(run_dir: Path, adapter: bool = False) -> Path:
             "trainer.save_strategy=steps trainer.save_steps=50."
         )
     return max(found, key=lambda path: (found[path], path.name == named))
-
-
-def holds_weights(path: Path) -> bool:
-    """Whether a whole model, or an adapter that names its model, is in the folder."""
-    return any((path / name).is_file() for name in (MODEL_CONFIG, ADAPTER_CONFIG))
 
 
 def model_folder(path: str, adapter: bool = False) -> str:
@@ -228,10 +228,10 @@ def checkpoint_path(run: Path, checkpoint: str) -> Path:
     """
     folder = run / CHECKPOINTS
     path = folder / (f"checkpoint-{checkpoint}" if checkpoint.isdigit() else checkpoint)
-    if (path / "config.json").is_file():
+    if holds_model(path):
         return path
-    found = sorted(entry.parent.name.removeprefix("checkpoint-") for entry in folder.glob("*/config.json"))
+    found = sorted(entry.name.removeprefix("checkpoint-") for entry in folder.glob("*") if holds_model(entry))
     raise ValueError(
         f"checkpoint = {checkpoint}: no model in {path}. This run has {', '.join(found) or 'none yet'}; "
-        "checkpoint=base is the model it began with."
+        "r1zero.evaluate takes checkpoint=base as well, the model it began with."
     )

@@ -13,26 +13,19 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from r1zero.config.tasks import MathConfig
-from r1zero.tasks.rows import read_rows, without_held_out
+from r1zero.tasks.rows import held_out_share, read_rows, without_held_out
 from rewards.math_answer import Policy, check_gold, is_text_of_mathematics
 from rewards.math_answer.extract import boxed
 
 log = logging.getLogger(__name__)
 
-PROMPT_FIELDS = ("problem", "question", "Problem", "Question", "prompt", "instruction", "query", "input")
+TURNS = ("messages", "conversations")  # a whole conversation: question and answer in one column
+PROMPT_FIELDS = ("problem", "question", "prompt", "instruction", "query", "input", "q", *TURNS)
 ANSWER_FIELDS = (
-    "answer",
-    "Answer",
-    "gt_answer",
-    "final_answer",
-    "expected_answer",
-    "reward_model",
-    "target",
-    "response",
-    "output",
-    "completion",
-    "solution",
+    *("answer", "gt_answer", "final_answer", "expected_answer", "correct_answer", "reward_model", "ground_truth"),
+    *("gold", "target", "label", "response", "output", "completion", "a", *TURNS, "solution"),
 )
+ROLES = {"human": "user", "gpt": "assistant"}  # ShareGPT's names
 MAX_EXAMPLES = 3  # of each fault, in the report
 PROSE_WORDS = 8  # a gold of so many words is a sentence
 
@@ -56,13 +49,17 @@ def load_math(
         ValueError: A source is missing or unreadable, a row lacks its fields, or nothing usable is left.
     """
     kept, test = split(config, policy, judged_by_gold)
+    if not test:
+        raise ValueError(
+            f"task.source = {config.source}, task.test_source = {config.test_source}: no problem is left for "
+            f"task.num_test = {config.num_test}. Lower task.num_train, or name other data."
+        )
     train = without_held_out(kept, test, lambda given: given.question, config.source)
-    for name, part in (("train", train), ("test", test)):
-        if not part and getattr(config, f"num_{name}"):
-            raise ValueError(
-                f"task.source = {config.source}, task.test_source = {config.test_source}: no problem is left for "
-                f"task.num_{name} = {getattr(config, f'num_{name}')}. Lower task.num_train, or name other data."
-            )
+    if kept and not train:
+        raise ValueError(
+            f"task.source = {config.source}: each of its {len(kept)} training questions is also held out, such as "
+            f"{test[0].question!r:.80}; nothing is left to train on. Name rows with more questions."
+        )
     return train, test
 
 
@@ -79,7 +76,7 @@ def split(config: MathConfig, policy: Policy, judged_by_gold: bool) -> tuple[lis
             "train on and one to hold out are needed."
         )
     if config.test_source is None and len(rows) < wanted(config):
-        num_test = min(config.num_test, max(1, len(rows) // 5))
+        num_test = min(config.num_test, held_out_share(len(rows)))
         num_train = min(config.num_train, len(rows) - num_test)
         log.info(
             "%s: of %d rows the first %d are trained on and the last %d held out (task.num_train, task.num_test).",
@@ -113,6 +110,11 @@ def usable(
         if faults[fault] <= MAX_EXAMPLES:
             examples.setdefault(fault, []).append(f"{place}: {gold!r:.80}")
     for fault, number in faults.most_common():
+        if not found:
+            raise ValueError(
+                f"task.source = {source}: none of its {faults.total()} golds can be judged ({fault}), such as "
+                f"{examples[fault][0]}. Set task.answer_field to the column of the answers."
+            )
         log.warning(
             "%s: %d of %d golds cannot be judged and are left out (%s): %s",
             *(source, number, len(found) + faults.total(), fault, "; ".join(examples[fault])),
@@ -124,8 +126,8 @@ def usable(
 
 def report_texts(source: str, golds: list[str]) -> None:
     """Say which golds can only be matched letter by letter: mathematics that is not read as such, and prose."""
-    texts = [gold for gold in golds if is_text_of_mathematics(gold)]
     prose = [gold for gold in golds if len(gold.split()) >= PROSE_WORDS]
+    texts = [gold for gold in golds if gold not in prose and is_text_of_mathematics(gold)]
     for said, found in (("hold a digit or a command and are not read as mathematics", texts), ("are prose", prose)):
         if found:
             log.warning(
@@ -141,23 +143,41 @@ def prompt_of(row: Any, field: str | None, place: str) -> str:
     value = value_of(row, field, PROMPT_FIELDS, "task.prompt_field", place)
     if field is None and "instruction" in row and row.get("input"):  # Alpaca's form: a request and what it is about
         value = f"{value}\n{row['input']}"
-    if isinstance(value, list) and all(isinstance(turn, dict) for turn in value):
-        value = "\n".join(str(turn.get("content", "")) for turn in value if turn.get("role") == "user")
+    if is_conversation(value):
+        value = "\n".join(said_by("user", value))
     if not isinstance(value, str) or not value.strip():
         raise ValueError(f"{place}: the question must be a text; found {value!r:.100}. Set task.prompt_field.")
     return value.strip()
 
 
+def is_conversation(value: Any) -> bool:
+    """Whether it is a list of turns."""
+    return isinstance(value, list) and bool(value) and all(isinstance(turn, dict) for turn in value)
+
+
+def said_by(role: str, turns: list[dict[str, Any]]) -> list[str]:
+    """What ``role`` says, turn by turn, in the form of chat templates or of ShareGPT.
+
+    >>> said_by("assistant", [{"from": "human", "value": "2 + 2?"}, {"from": "gpt", "value": "4"}])
+    ['4']
+    """
+    named = [(turn.get("role", turn.get("from")), turn.get("content", turn.get("value"))) for turn in turns]
+    return [str(text or "") for name, text in named if ROLES.get(str(name), name) == role]
+
+
 def gold_of(row: Any, field: str | None, place: str, needed: bool = True) -> str:
     """The gold answer of a row, as text; "" when it has none, which is an error where it is ``needed``."""
-    if not needed and field is None and isinstance(row, dict) and not row.keys() & set(ANSWER_FIELDS):
-        return ""
-    if field is None and isinstance(row, dict) and "solution" in row:
-        others = [row[name] for name in ANSWER_FIELDS[:-1] if name in row]
-        field = "solution" if all(value is None or value == "" for value in others) else None
+    if field is None and isinstance(row, dict):
+        row = {str(name).lower(): value for name, value in row.items()}
+        if not needed and not row.keys() & set(ANSWER_FIELDS):
+            return ""
+        if "solution" in row and all(row.get(name) in (None, "") for name in ANSWER_FIELDS[:-1]):
+            field = "solution"
     value = value_of(row, field, ANSWER_FIELDS, "task.answer_field", place)
     if isinstance(value, dict):
         value = value.get("ground_truth")
+    if is_conversation(value):
+        value = next(reversed(said_by("assistant", value)), None)
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     text = "" if value is None else str(value)
@@ -171,13 +191,17 @@ def gold_of(row: Any, field: str | None, place: str, needed: bool = True) -> str
 
 
 def value_of(row: Any, field: str | None, usual: tuple[str, ...], key: str, place: str) -> Any:
-    """The value under ``field``, or under the first of the ``usual`` names that the row has."""
+    """The value under ``field``, or under the first of the ``usual`` names that the row has, in any case."""
     names = usual if field is None else (field,)
     if isinstance(row, dict):
+        spelt = row if field else {str(name).lower(): value for name, value in row.items()}
         for name in names:
-            if name in row and (field is not None or row[name] is not None):
-                return row[name]
-        if any(name in row for name in names):
+            if name in spelt and (field is not None or spelt[name] is not None):
+                return spelt[name]
+        if any(name in spelt for name in names):
             return None
     columns = sorted(row) if isinstance(row, dict) else row
-    raise ValueError(f"{place}: has none of the columns {', '.join(names)}; found {columns!r:.200}. Set {key}.")
+    remedy = f"Set {key}."
+    if isinstance(row, dict) and row.keys() >= {"nums", "target"}:
+        remedy = "Rows of Countdown: set task=countdown, and task.source to the file."
+    raise ValueError(f"{place}: has none of the columns {', '.join(names)}; found {columns!r:.200}. {remedy}")

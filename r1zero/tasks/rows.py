@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from datasets import load_dataset
+from datasets.exceptions import DatasetsError
 from huggingface_hub.errors import HfHubHTTPError
 
 from r1zero.models.hub import go_offline_if_unreachable
 
 log = logging.getLogger(__name__)
 
+JSONL_HINT = "A .jsonl file has one object a line; call a file that holds one list .json."
+JSON_HINT = "A .json file holds one list of rows; call a file with one object a line .jsonl."
 LOCAL_SUFFIXES = (".parquet", ".json", ".jsonl", ".csv")
 PACKAGED = "pkg://"  # as Hydra has it: a file inside an installed package, wherever that is
 # Columns of our own, which a source's may not replace.
@@ -55,13 +58,30 @@ def load_splits(
     if len(loaded) < wanted:
         raise ValueError(
             f"task.source = {source} has {len(loaded)} rows, and task.num_train + task.num_test = {num_train} + "
-            f"{num_test} = {wanted} are wanted: lower one of them."
+            f"{num_test} = {wanted} are wanted: {fitting(len(loaded), num_test)}."
         )
     test = loaded[num_train:]
     train = without_held_out(loaded[:num_train], test, key, source)
     if num_train and not train:
         raise ValueError(f"task.source = {source}: every training row is also held out; nothing is left to train on.")
     return train, test
+
+
+def fitting(num_rows: int, num_test: int) -> str:
+    """What to set for so few rows.
+
+    >>> fitting(10, 200)
+    'set task.num_train=8 task.num_test=2'
+    """
+    if num_rows < 2:
+        return "at least one to train on and one to hold out are needed"
+    num_test = min(num_test, held_out_share(num_rows))
+    return f"set task.num_train={num_rows - num_test} task.num_test={num_test}"
+
+
+def held_out_share(num_rows: int) -> int:
+    """How many of so few rows are held out: a fifth, and at least one."""
+    return max(1, num_rows // 5)
 
 
 def without_held_out(
@@ -81,7 +101,8 @@ def read_rows(source: str, split: str, name: str | None = None) -> Iterator[tupl
     Raises:
         ValueError: The source is missing or cannot be read.
     """
-    rows = local_rows(local_path(source)) if source.endswith(LOCAL_SUFFIXES) else hub_rows(source, split, name)
+    is_local = source.lower().endswith(LOCAL_SUFFIXES)
+    rows = local_rows(local_path(source)) if is_local else hub_rows(source, split, name)
     try:
         yield from rows
     except UnicodeDecodeError as error:
@@ -97,7 +118,7 @@ def local_path(source: str) -> Path:
         ValueError: There is no such package.
     """
     if not source.startswith(PACKAGED):
-        return Path(source)
+        return Path(source).expanduser()
     package, _, name = source.removeprefix(PACKAGED).partition("/")
     try:
         return Path(str(importlib.resources.files(package))) / name
@@ -109,17 +130,18 @@ def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place for error messages, row) of a parquet, json (one list), jsonl or csv file."""
     if not path.is_file():
         raise ValueError(f"task.source = {path}: no such file. Give a .parquet, .json, .jsonl or .csv file.")
-    if path.suffix == ".jsonl":
-        with path.open(encoding="utf-8") as lines:
+    suffix = path.suffix.lower()
+    if suffix == ".jsonl":
+        with path.open(encoding="utf-8-sig") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip():
-                    yield f"{path}, line {number}", parse_json(line, f"{path}, line {number}")
+                    yield f"{path}, line {number}", parse_json(line, f"{path}, line {number}", JSONL_HINT)
         return
-    if path.suffix == ".json":
-        rows = parse_json(path.read_text(encoding="utf-8"), str(path))
+    if suffix == ".json":
+        rows = parse_json(path.read_text(encoding="utf-8-sig"), str(path), JSON_HINT)
         if not isinstance(rows, list):
             raise ValueError(f"{path}: a .json file must hold one list of rows; found {type(rows).__name__}.")
-    elif path.suffix == ".csv":
+    elif suffix == ".csv":
         rows = csv_rows(path)
     else:
         rows = parquet_rows(path)
@@ -127,18 +149,20 @@ def local_rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{path}, row {number}", row
 
 
-def parse_json(text: str, place: str) -> Any:
-    """The parsed text; a ValueError that names ``place`` when it is not JSON."""
+def parse_json(text: str, place: str, hint: str) -> Any:
+    """The parsed text; a ValueError that names ``place`` and what the file should be when it is not JSON."""
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
-        raise ValueError(f"{place}: not valid JSON ({error}).") from error
+        raise ValueError(f"{place}: not valid JSON ({error}). {hint}") from error
 
 
 def csv_rows(path: Path) -> Iterator[dict[str, str]]:
-    """Rows of a csv file whose first line names the columns; all values are text."""
+    """Rows of a csv file whose first line names the columns, with commas, semicolons or tabs; all values are text."""
     with path.open(encoding="utf-8-sig", newline="") as lines:
-        table = csv.DictReader(lines, strict=True)
+        first = lines.readline()
+        lines.seek(0)
+        table = csv.DictReader(lines, strict=True, delimiter=max(",;\t", key=first.count))
         try:
             for row in table:
                 if None in row or None in row.values():
@@ -191,7 +215,11 @@ def hub_rows(source: str, split: str, name: str | None = None) -> Iterator[tuple
     go_offline_if_unreachable()
     try:
         rows = load_dataset(source, name, split=split)
-    except (OSError, ValueError, HfHubHTTPError) as error:
+    except (OSError, ValueError, HfHubHTTPError, DatasetsError) as error:
+        if Path(source).exists():
+            raise ValueError(
+                f"task.source = {source}: cannot be read as a data set. Give a .parquet, .json, .jsonl or .csv file."
+            ) from error
         raise ValueError(
             f"task.source = {source}: neither a local file nor a data set that could be fetched from the Hub "
             f"({type(error).__name__}: {str(error).strip().splitlines()[0]:.200}). Offline, give a local .parquet, "

@@ -74,7 +74,8 @@ INTERNALS = (
     Internal(
         f"{GRPO}._generate_and_score_completions",
         "calls rollout_func once with this rank's prompts, then _calculate_rewards; fills _logs with all ranks' "
-        "prompts, completions, rewards, extra columns and advantages in row order",
+        "prompts, completions, rewards, extra columns and advantages in row order; with use_vllm it weighs tokens by "
+        "importance_sampling_ratio, and has weights to hand over unless _last_loaded_step is this step",
         WEIGHTS,
         "1fa48922792d",
     ),

@@ -10,6 +10,7 @@ import torch
 from r1zero.config.schema import Config
 from r1zero.config.trainer_keys import trainer_value
 from r1zero.rollout.decode import PACES
+from r1zero.rollout.vllm_engine import CPU_CACHE_BYTES, VLLMSettings
 from r1zero.training.model_shape import Shape
 
 GB = 1e9
@@ -87,11 +88,21 @@ def rollout(config: Config, shape: Shape, ranks: int) -> dict[str, float]:
         "cache": 2.0 * shape.layers * shape.kv_width * rows * columns * compute,
         "rollout logits": float(logits),
     }
+    if config.rollout.backend == "vllm":
+        parts = {"vLLM": vllm_engine(config, shape, ranks, compute)}
     if config.deepspeed.get("zero_optimization", {}).get("stage", 0) == 3:
         parts["gathered weights"] = shape.parameters * float(stored)
     if compute < stored:
         parts["bf16 copies"] = shape.trained * float(compute)  # autocast keeps those of weights that are trained
     return parts
+
+
+def vllm_engine(config: Config, shape: Shape, ranks: int, compute: int) -> float:
+    """Bytes of vLLM's weights, keys and values: its share of a GPU; on a CPU, weights and a cache of its own size."""
+    settings, device = VLLMSettings.of(config.trainer), capacity(config, ranks)
+    if for_gpu(config) and device is not None:
+        return settings.memory_share * device
+    return shape.parameters * float(compute) + CPU_CACHE_BYTES
 
 
 def sequence_tokens(config: Config) -> int:
@@ -103,8 +114,10 @@ def peak(config: Config, shape: Shape, ranks: int) -> float:
     """Bytes at the worse of the two moments: a backward pass, or a rollout (without gradients and activations)."""
     training = estimate(config, shape, ranks)
     resident = sum(training[part] for part in ("weights", "optimizer", "reference"))
-    sampling = resident + sum(rollout(config, shape, ranks).values())
-    return max(sum(training.values()), sampling) + (OVERHEAD if for_gpu(config) else 0)
+    drawing = rollout(config, shape, ranks)
+    asleep = for_gpu(config) and VLLMSettings.of(config.trainer).sleeps
+    stays = 0.0 if asleep else drawing.get("vLLM", 0.0)
+    return max(sum(training.values()) + stays, resident + sum(drawing.values())) + (OVERHEAD if for_gpu(config) else 0)
 
 
 def for_gpu(config: Config) -> bool:

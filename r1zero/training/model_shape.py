@@ -41,8 +41,13 @@ def model_shape(config: Config) -> Shape:
         UnknownShapeError: Neither is there, or it is no decoder of the usual kind.
     """
     architecture = load_architecture(config)
-    with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(architecture)
+    try:
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(architecture)
+    except ValueError as error:
+        raise UnknownShapeError(
+            f"model.path = {config.model.path}: {architecture.model_type} is no causal language model. Set another."
+        ) from error
     largest = max(weight.numel() for weight in model.parameters())
     parameters = sum(weight.numel() for weight in model.parameters())
     if not hasattr(architecture, "intermediate_size") or not hasattr(architecture, "num_attention_heads"):

@@ -1,10 +1,8 @@
 """``R1ZeroTrainer``: TRL's GRPO trainer with our rollouts, our micro-batches, held-out evaluation and records.
 
-The algorithm (advantages, losses, KL, clipping) is TRL's, in ``trl/trainer/grpo_trainer.py``; ``r1zero.minimal`` has
-all of it on a screen. This page alone overrides TRL's private methods (``internals`` lists them). What is done in them
-is in parts: ``collecting`` from prompts to a scored batch, ``equal_groups`` no gradient from nothing, ``micro_batches``
-and ``shared_prompts`` the same gradient for less work, ``mismatch`` rollout against training, ``durable`` the steps
-themselves. tests/training/test_against_trl.py compares updated weights with TRL's own class.
+The algorithm (advantages, losses, KL, clipping) is TRL's (``trl/trainer/grpo_trainer.py``); ``r1zero.minimal`` has it
+on a screen. This page alone overrides TRL's private methods (``internals`` lists them); what they do is in the files
+beside it (``r1zero/training/__init__.py``). Weights are equal to TRL's: tests/training/test_against_trl.py.
 """
 
 import time
@@ -30,6 +28,7 @@ from r1zero.runs.files import write_completions
 from r1zero.runs.layout import completions_file
 from r1zero.tasks.task import Task
 from r1zero.training.collecting import Collector, sample_on_all_ranks
+from r1zero.training.cut_sampling import score_as_drawn
 from r1zero.training.durable import DurableTrainer
 from r1zero.training.equal_groups import rows_of_equal_groups, silence_record, std_within_groups, without_signal
 from r1zero.training.internals import check_hooks
@@ -86,23 +85,19 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
             train_dataset=Dataset.from_list(task.train),
             eval_dataset=Dataset.from_list(task.test),
             processing_class=tokenizer,
-            rollout_func=None if config.rollout.backend == "vllm" else self.rollout,
+            rollout_func=self.rollout,
             peft_config=new_adapter(config, model),
         )
         self.remove_callback(PrinterCallback)  # the tracker shows progress
         self.task, self.held_out, self.run_dir, self.tracker = task, held_out, run_dir, tracker
         sampling = Sampling(self.max_completion_length, args.temperature, args.top_k, args.top_p, args.min_p)
+        score_as_drawn(model, sampling)
         self.engine = engine_of(config, model, tokenizer, self.opened_policy)
+        self.use_vllm = config.rollout.backend == "vllm"  # for TRL's importance ratios: what samples is our engine
         self.profile = StepProfile(model, self.accelerator.device, torch.bfloat16 if args.bf16 else model.dtype)
         self.collector = Collector(self.engine, task.judges, sampling, self.profile)
-        self.savings = Savings.of(
-            self.loss_type,
-            self.beta,
-            means_over_micro_batch=bool(
-                self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
-            ),
-            measures_entropy=self.engine.scores and config.rollout.backend != "vllm",
-        )
+        means = self._entropy_bonus_enabled or self.aux_loss_enabled or self.top_entropy_quantile != 1.0
+        self.savings = Savings.of(self.loss_type, self.beta, bool(means), self.engine.scores)
         self.mismatch = LogprobDifference()
         self.observer = RunObserver(config, task.accuracy_judge, run_dir, tracker, self.accelerator.num_processes)
         self.step_started = self.run_started = time.perf_counter()
@@ -127,6 +122,7 @@ class R1ZeroTrainer(DurableTrainer, GRPOTrainer):
     def _generate_and_score_completions(self, inputs: Any) -> Any:
         """TRL's batch; every completion with its verdicts is written to disk."""
         self.collector.expect(inputs)
+        self._last_loaded_step = self.state.global_step  # TRL has no weights to hand over: our engine does
         output = super()._generate_and_score_completions(inputs)
         groups = self.rewards_BJ, self.reward_weights, cast(int, self.num_generations)
         self._metrics["train"]["reward/std_within_groups"].append(std_within_groups(*groups))

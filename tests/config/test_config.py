@@ -43,7 +43,7 @@ def test_every_choice_of_every_group_composes(group: str) -> None:
                 compose_config(f"{group}={path.stem}")
             continue
         rows = ["task.num_train=8"] if group == "task" else []  # sets for evaluation have none, and say so
-        cpu = () if group == "trainer" or path.stem == "vllm" else CPU[:2]
+        cpu = () if group == "trainer" else CPU[:2]
         if path.stem == "mixture":
             compose_config(*expand(["task=[gsm8k,countdown]"]), *cpu)
             continue
@@ -95,6 +95,10 @@ def test_the_deepspeed_group_reaches_trl() -> None:
         ("trainer.learning_rate=fast", "trainer.learning_rate = fast: must be a number"),
         ("trainer.per_device_train_batch_size=0", "must be at least 1"),
         ("trainer.temperature=0", "trainer.temperature = 0: must be above 0"),
+        ("trainer.top_p=1.5", "trainer.top_p = 1.5: must be above 0 and at most 1"),
+        ("trainer.top_k=-1", "trainer.top_k = -1: must not be negative"),
+        ("trainer.min_p=2", r"trainer.min_p = 2: must be in \[0, 1\]"),
+        ("trainer={top_p:0.9,beta:0.01}", "trainer.beta = 0.01 with top_k, top_p or min_p: the KL term"),
         ("trainer.loss_type=foo", "must be one of grpo, dapo"),
         ("trainer.resume_from_checkpoint=x", "set resume instead"),
         ("trainer.repetition_penalty=1.1", "rollouts do not support it yet"),
@@ -119,7 +123,7 @@ def test_a_wrong_value_says_what_to_set(override: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ("rollout=transformers", "only rollout=native knows them"),
+        ("rollout=transformers", "only rollout=native and rollout=vllm know them"),
         ("trainer.mask_truncated_completions=true", "Set one of the two"),
     ],
 )

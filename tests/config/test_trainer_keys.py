@@ -126,14 +126,35 @@ def test_ranks_need_a_gpu_each_and_whole_groups() -> None:
         check_ranks(config, 4, 0)
 
 
-def test_vllm_shards_over_whole_ranks() -> None:
-    config = compose_config("rollout=vllm", "trainer.vllm_tensor_parallel_size=1")
-    config.trainer["vllm_tensor_parallel_size"] = 2
-    check_ranks(config, 4, 4)
-    with pytest.raises(ValueError, match=r"must divide the 3 rank\(s\)"):
-        check_ranks(config, 3, 3)
-    config.trainer["vllm_mode"] = "server"
-    check_ranks(config, 1, 1)
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.vllm_mode=server", "trainer.vllm_mode = server: not supported. TRL hands weights"),
+        ("trainer.vllm_mode=x", "must be colocate or server"),
+        ("+trainer.vllm_server_port=8001", "trainer.vllm_server_port = 8001: belongs to a server"),
+        ("+trainer.vllm_group_port=1", "trainer.vllm_group_port = 1: belongs to a server"),
+        ("+trainer.vllm_tensor_parallel_size=2", "trainer.vllm_tensor_parallel_size = 2: must be 1"),
+        ("+trainer.vllm_structured_outputs_regex=a+", "another distribution than the one that is trained"),
+        ("trainer.vllm_gpu_memory_utilization=0", r"must be in \(0, 1\]"),
+        ("+trainer.vllm_model_impl=tensorrt", "must be vllm, transformers or auto"),
+        ("+trainer.vllm_max_model_length=224", "trainer.max_completion_length = 224 tokens. Set it above that"),
+        ("trainer.temperature=2.5", "trainer.temperature = 2.5 with rollout = vllm: vLLM draws at 0.01 to 2.0"),
+        ("eval.temperature=0.001", "eval.temperature = 0.001 with rollout = vllm"),
+        ("+trainer.vllm_importance_sampling_mode=row", "must be one of token_truncate"),
+        ("trainer.loss_type=vespo", "vespo weighs tokens. Set token_truncate or token_mask"),
+        ("+trainer.generation_kwargs={seed:1}", "generation_kwargs.seed: rollouts know stop_strings alone"),
+    ],
+)
+def test_what_vllm_cannot_do_is_said(override: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compose_config("rollout=vllm", override)
+
+
+def test_vllm_draws_greedily_and_to_stop_strings() -> None:
+    compose_config(
+        "rollout=vllm", "eval.temperature=0", "++trainer.generation_kwargs={stop_strings:['</answer>']}", *CPU
+    )
+    compose_config("rollout=vllm", "trainer.vllm_enable_sleep_mode=false", "trainer.vllm_mode=colocate", *CPU)
 
 
 def test_null_is_a_type_of_the_keys_that_trl_computes() -> None:

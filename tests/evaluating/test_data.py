@@ -32,6 +32,13 @@ def test_overlap(train: list[str], test: list[str], n: int, expected: dict, why:
     assert overlapping(train, test, n) == expected, why
 
 
+@pytest.mark.parametrize("argument", ["show=abc", "ngram=1.5", "low=much"])
+def test_a_number_that_is_none_is_named(argument: str) -> None:
+    key, _, value = argument.partition("=")
+    with pytest.raises(SystemExit, match=rf"error: {key} = {value}: must be a number, such as {key}="):
+        data.main([argument])
+
+
 def test_the_template_is_not_part_of_a_question() -> None:
     prompts = ["User: Add 12 and 13. Think.\nAssistant: ", "User: Add 14 and 5. Think.\nAssistant: "]
     assert questions(prompts) == ["12 and 13.", "14 and 5."]

@@ -177,7 +177,7 @@ def test_bad_input_ends_in_one_line(
 
 
 def test_a_run_without_that_checkpoint_says_which_it_has(run_dir: Path) -> None:
-    with pytest.raises(ValueError, match=r"checkpoint = 7: no model in .* This run has 1, final; checkpoint=base"):
+    with pytest.raises(ValueError, match=r"checkpoint = 7: no model in .* This run has 1, final; r1zero"):
         plan([f"run={run_dir}", "checkpoint=7"])
 
 

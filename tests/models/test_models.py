@@ -8,6 +8,7 @@ import pytest
 import torch
 from huggingface_hub import constants
 from toy import build_tiny_model
+from transformers import BertConfig, BertForMaskedLM
 
 import r1zero.models.hub
 from r1zero.config.schema import ModelConfig
@@ -32,6 +33,27 @@ def test_weights_that_the_files_lack_are_not_made_up(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
     with pytest.raises(ValueError, match=r"weights are not in the files and would be random: model.layers.2"):
         load_model(ModelConfig(name="own", path=str(tmp_path)))
+
+
+def test_a_model_that_fills_gaps_is_refused(tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    BertForMaskedLM(BertConfig(vocab_size=30, **sizes)).save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match=r"BertForMaskedLM fills in gaps, and does not write on from left to right"):
+        load_model(ModelConfig(name="own", path=str(tmp_path)))
+
+
+def test_weights_of_other_sizes_are_refused_in_plain_words(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"intermediate_size": 64}))
+    with pytest.raises(ValueError, match=r"its weights have other sizes than its config.json says"):
+        load_model(ModelConfig(name="own", path=str(tmp_path)))
+
+
+def test_an_attention_that_is_not_there_is_named(tmp_path: Path) -> None:
+    build_tiny_model(tmp_path)
+    with pytest.raises(ValueError, match=r"^model.attn_implementation = foo: .* Set sdpa or eager, or leave it out\.$"):
+        load_model(ModelConfig(name="own", path=str(tmp_path), attn_implementation="foo"))
 
 
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:

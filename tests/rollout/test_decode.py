@@ -35,10 +35,13 @@ def test_greedy_is_what_generate_gives(tiny_model: LlamaForCausalLM) -> None:
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_logprobs_are_those_of_a_plain_forward(tiny_model: LlamaForCausalLM, temperature: float) -> None:
-    sampling = Sampling(max_tokens=15, temperature=temperature, top_k=50)
+@pytest.mark.parametrize("top_k", [0, 50])
+def test_logprobs_are_those_of_a_plain_forward(tiny_model: LlamaForCausalLM, temperature: float, top_k: int) -> None:
+    """Under the distribution that is drawn from, after top-k."""
+    sampling = Sampling(max_tokens=15, temperature=temperature, top_k=top_k)
     for prompt, done in zip(PROMPTS, decode(tiny_model, PROMPTS, KEYS, sampling, [EOS], PAD), strict=True):
         logits = tiny_model(torch.tensor([prompt + done.ids])).logits[0, len(prompt) - 1 : -1] / temperature
+        logits[logits < logits.topk(top_k or logits.size(1)).values[:, -1:]] = -torch.inf
         expected = logits.log_softmax(-1).gather(1, torch.tensor(done.ids)[:, None]).squeeze(1)
         torch.testing.assert_close(torch.tensor(done.logprobs), expected, atol=1e-5, rtol=0)
 

@@ -39,6 +39,7 @@ def plainly(model: LlamaForCausalLM, ids: list[int], key: str, sampling: Samplin
     for uniform_1 in keyed_uniforms([key], sampling.max_tokens).unbind(dim=1):
         logits_1V = model(torch.tensor([ids + drawn])).logits[:, -1]
         log_probs_1V = (logits_1V / (1.0 if sampling.greedy else sampling.temperature)).log_softmax(dim=-1)
+        log_probs_1V = sampling.cut(log_probs_1V)
         drawn.append(int(sampling.choose(log_probs_1V, log_probs_1V.exp(), uniform_1)))
         yield drawn
         if drawn[-1] == eos:
@@ -138,7 +139,7 @@ def test_loops_without_stop_strings_are_given_none(
         LOOPS[backend].sample(tiny_model, [[1]], ["k"], Sampling(2), [2], 0, 1, stop)
 
 
-@pytest.mark.parametrize("backend", LOOPS)
+@pytest.mark.parametrize("backend", sorted({*LOOPS} - {"vllm"}))  # vllm: tests/rollout/test_vllm_loop.py
 def test_no_prompts_give_no_completions(
     backend: str, tiny_model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast
 ) -> None:

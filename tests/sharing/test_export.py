@@ -124,7 +124,7 @@ def test_an_adapter_is_merged(run_dir: Path) -> None:
     ("arguments", "message"),
     [
         (["chekpoint=1"], "chekpoint = 1: no such key. Did you mean 'checkpoint'?"),
-        (["checkpoint=7"], r"checkpoint = 7: no model in .*This run has 20, final\."),
+        (["checkpoint=7"], r"checkpoint = 7: no model in .*This run has 20, final"),
         (["dtype=int4"], "dtype = int4: must be one of float32, bfloat16, float16"),
         (["gguf=true"], r"gguf: the (tokenizer is WordLevel|package gguf is not installed)"),
         (["another"], "give one run directory"),

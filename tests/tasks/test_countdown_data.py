@@ -8,6 +8,7 @@ import pytest
 
 from r1zero.tasks.countdown import load_problems
 from r1zero.tasks.countdown_problems import Problem
+from r1zero.tasks.rows import read_rows
 
 ROWS = [{"nums": [1, 2, n], "target": n + 3} for n in range(3, 13)]
 
@@ -90,3 +91,10 @@ def test_a_missing_file_and_a_torn_file_say_so(tmp_path: Path) -> None:
     no_list.write_text('{"nums": [1, 2], "target": 3}')
     with pytest.raises(ValueError, match="must hold one list"):
         load_problems(str(no_list), "train", 1, 1)
+
+
+def test_csv_with_semicolons_and_files_that_begin_with_a_mark(tmp_path: Path) -> None:
+    (tmp_path / "rows.CSV").write_text("question;answer\n1, 2 and 3?;6\n", encoding="utf-8-sig")
+    (tmp_path / "rows.jsonl").write_text('{"question": "1?", "answer": 1}\n', encoding="utf-8-sig")
+    found = [row for name in ("rows.CSV", "rows.jsonl") for _, row in read_rows(str(tmp_path / name), "train")]
+    assert found == [{"question": "1, 2 and 3?", "answer": "6"}, {"question": "1?", "answer": 1}]

@@ -42,6 +42,14 @@ ROOT = Path(__file__).resolve().parents[2]
             "34",
         ),  # DAPO-17k
         ({"question": "Q", "gt_answer": "3", "subject": "Algebra"}, "Q", "3"),  # SimpleRL
+        ({"QUESTION": "Q", "ANSWER": 5}, "Q", "5"),
+        ({"q": "Q", "a": 5}, "Q", "5"),
+        (
+            {"messages": [{"role": "user", "content": "Q"}, {"role": "assistant", "content": r"so \boxed{3}"}]},
+            "Q",
+            "3",
+        ),  # chat templates
+        ({"conversations": [{"from": "human", "value": "Q"}, {"from": "gpt", "value": "4"}]}, "Q", "4"),  # ShareGPT
         ({"question": "Q", "final_answer": ["2", "-2"]}, "Q", "2, -2"),  # OlympiadBench
         ({"problem": "Q", "solution": r"or \boxed{10}\%."}, "Q", "10"),  # the sign is part of the sentence
         ({"problem": "Q", "solution": r"so \boxed{10\%}."}, "Q", r"10\%"),

@@ -11,7 +11,7 @@ from test_grid import run_ranks
 from toy import compose_config
 
 from r1zero.training.memory import capacity, estimate, peak, rollout
-from r1zero.training.model_shape import model_shape
+from r1zero.training.model_shape import UnknownShapeError, model_shape
 from r1zero.training.preflight import check_memory, remedies
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +33,13 @@ def assert_estimates_hold(ranks: int, stages: list[str], folder: Path) -> None:
 @pytest.mark.parametrize("ranks", [1, 2, 4])
 def test_ranks_hold_what_is_estimated(ranks: int, tmp_path: Path) -> None:
     assert_estimates_hold(ranks, STAGES, tmp_path)
+
+
+def test_a_model_that_writes_no_text_is_named() -> None:
+    config = compose_config()
+    config.model.architecture = {"model_type": "vit"}
+    with pytest.raises(UnknownShapeError, match=r"^model.path = nano: vit is no causal language model. Set another.$"):
+        model_shape(config)
 
 
 @pytest.fixture
@@ -112,3 +119,27 @@ def test_keys_left_out_are_counted_with_trls_defaults() -> None:
     assert rollout(left_out, shape, 1) == rollout(set_so, shape, 1)
     # Weights and gradients of 4 bytes, a bfloat16 copy for the forward.
     assert estimate(left_out, shape, 1)["bf16 copies"] == 2 * shape.parameters
+
+
+def test_vllm_has_its_share_of_a_gpu_and_gives_it_back_when_it_sleeps() -> None:
+    """0.3 of 80 GB beside the policy: during a rollout, and during training too where it does not sleep.
+
+    Awake: training's parts, 24 GB, and 2 GB of overhead.
+    """
+    asleep, awake = (
+        compose_config(
+            "+experiment=tinyzero_3b", "rollout=vllm", "memory.device_gb=80", f"trainer.vllm_enable_sleep_mode={sleeps}"
+        )
+        for sleeps in ("true", "false")
+    )
+    shape = model_shape(asleep)
+    assert rollout(asleep, shape, 1)["vLLM"] == pytest.approx(24e9)
+    assert peak(awake, shape, 1) == pytest.approx(sum(estimate(asleep, shape, 1).values()) + 24e9 + 2e9)
+    assert peak(asleep, shape, 1) < 80e9 < peak(awake, shape, 1)
+
+
+def test_vllm_on_a_cpu_holds_weights_and_a_cache_beside_the_policy(no_gpu: None) -> None:
+    config = compose_config("rollout=vllm")
+    shape = model_shape(config)
+    assert rollout(config, shape, 1) == {"vLLM": shape.parameters * 4 + 2**30}
+    assert peak(config, shape, 1) > rollout(config, shape, 1)["vLLM"]

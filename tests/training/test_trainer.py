@@ -2,15 +2,18 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
 from fixed_completions import EOS, LENGTHS, RIGHT, SGD, fix_completions
+from toy import compose_config
 from trl import GRPOTrainer
 
 from r1zero.training.micro_batches import worth_sharing
+from r1zero.training.settings import grpo_config
 from r1zero.training.trainer import R1ZeroTrainer
 
 
@@ -227,3 +230,10 @@ def test_two_threads_add_up_the_same_gradient_every_time(make_trainer: Callable[
     for other in gradients[1:]:
         for one, same in zip(gradients[0], other, strict=True):
             assert torch.equal(one, same)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU has bfloat16")
+def test_bfloat16_without_a_gpu_says_what_to_set(tmp_path: Path) -> None:
+    config = compose_config("tracker=none", "trainer.bf16=true")
+    with pytest.raises(ValueError, match=r"^trainer.bf16 = True without a GPU: set trainer.bf16=false"):
+        grpo_config(config, tmp_path)
