@@ -29,6 +29,8 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
     """
     try:
         tokenizer = AutoTokenizer.from_pretrained(find(config))
+    except MemoryError:
+        raise
     except Exception as error:  # what transformers raises over a broken folder is of many types
         raise ValueError(cannot_load(config, error, "tokenizer")) from error
     if tokenizer.eos_token_id is None:

@@ -85,14 +85,14 @@ def unreadable(prompt: str, tokenizer: PreTrainedTokenizerBase) -> str | None:
     """How much of ``prompt`` the tokenizer has no tokens for; None when it can write all of it."""
     try:
         ids = encode(prompt, tokenizer)
-    except Exception:  # what tokenizers raises where a word is missing and there is no unknown token has no type
-        return "words"
+    except Exception as error:
+        if type(error) is not Exception:
+            raise
+        return "words"  # a word is missing and there is no unknown token: tokenizers raises the bare Exception
     if tokenizer.unk_token_id is not None and (unknown := ids.count(tokenizer.unk_token_id)):
         return f"{unknown} token(s)"
     written = tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-    lost = Counter(letters(prompt)) - Counter(
-        letters(str(written))
-    )  # without an unknown token, some leave out characters
+    lost = Counter(letters(prompt)) - Counter(letters(str(written)))  # some leave out what they have no token for
     return f"{lost.total()} character(s)" if lost else None
 
 
